@@ -105,7 +105,7 @@ impl Executor {
                     mount.table().close(branch.connection.session.id(), "nothing was played").await;
                     if branch.outcome.why.is_none() {
                         failed(format!(
-                            "nothing was played up to {}: it was stopped before; `B` begins again",
+                            "nothing was played up to {}: it was stopped before; `:branch` begins again",
                             asked.until
                         ));
                     }

@@ -29,7 +29,7 @@ impl Executor {
 
 async fn rewind(mounts: &Mounts, asked: RewindRequest, stop: CancellationToken) -> Result<(), String> {
     let RewindRequest { session, until } = asked;
-    let refused = |why: &str| format!("{why}; `B` branches off the session instead");
+    let refused = |why: &str| format!("{why}; `:branch` branches off the session instead");
     let journal = mounts.proxy().journal().clone();
     let connection = mounts.find(session).ok_or_else(|| refused("the session has ended"))?;
     let path = connection.session.info().tape.clone();

@@ -91,8 +91,10 @@ impl RuleFollower {
                 self.book.replace(set);
                 log(journal, Level::Info, format!("the rules have changed: {count} are in force"));
                 for file in self.desk.overtaken() {
-                    let text =
-                        format!("{} has changed, and so has it here: `V` on screen `3` takes it", file.display());
+                    let text = format!(
+                        "{} has changed, and so has it here: `:original` on the screen of rules takes it",
+                        file.display()
+                    );
                     log(journal, Level::Warn, text);
                 }
             }

@@ -128,7 +128,7 @@ impl RulePage {
         let shown = goal.display();
         if self.file().is_some() {
             if goal.exists() && read_file(&goal)? != self.saved {
-                return Err(format!("{shown} was changed by another program: `V` takes what stands there"));
+                return Err(format!("{shown} was changed by another program: `:original` takes what stands there"));
             }
             return Ok(());
         }

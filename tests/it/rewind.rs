@@ -306,7 +306,7 @@ async fn branch_at_which_nothing_was_played_says_so_and_leaves_no_session() {
         Event::Replay(ReplayEvent::Failed { why }) => Some(why.clone()),
         _ => None,
     });
-    let expected = format!("nothing was played up to {until}: it was stopped before; `B` begins again");
+    let expected = format!("nothing was played up to {until}: it was stopped before; `:branch` begins again");
     assert_eq!(why.await, expected);
     assert_eq!(rig.closed(branch).await, "nothing was played");
     assert_eq!(add(&mut client, 2).await, 2);
@@ -339,7 +339,7 @@ async fn rewind_that_cannot_be_says_why_and_what_can_be_done_instead() {
     let rig = Rig::start(app::Settings { tapes: Some(dir.path().to_owned()), ..settings(&url) }).await;
     in_session(&rig).await;
     let why = refused(rig).await;
-    assert_eq!(why, "its server is not a command of this tapline; `B` branches off the session instead");
+    assert_eq!(why, "its server is not a command of this tapline; `:branch` branches off the session instead");
 
     let counter = Counter::new();
     let rig = counter.rig().await;
@@ -347,7 +347,7 @@ async fn rewind_that_cannot_be_says_why_and_what_can_be_done_instead() {
     assert_eq!(client.call(modern(1, "add")).await.status(), "200");
     let why = refused(rig).await;
     let shared = "its process is that of all clients of revision 2026-07-28, which has no sessions";
-    assert_eq!(why, format!("{shared}; `B` branches off the session instead"));
+    assert_eq!(why, format!("{shared}; `:branch` branches off the session instead"));
 
     let words = ["sh", counter.path("counter").to_str().unwrap()].map(str::to_owned);
     let words: Vec<_> = words.iter().map(String::as_str).collect();

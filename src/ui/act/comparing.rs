@@ -19,7 +19,8 @@ pub(super) fn mark(model: &mut Model) {
         Some(first) if first == here => model.notify("no tape is marked any more"),
         Some(first) => compare(model, [first, here]),
         None => {
-            model.notify(format!("{} is marked: `W` on another tape compares the two", tape_title(&here)));
+            model
+                .notify(format!("{} is marked: `<tapes compare>` on another tape compares the two", tape_title(&here)));
             model.compare.marked = Some(here);
         }
     }

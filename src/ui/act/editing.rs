@@ -184,7 +184,7 @@ pub(super) fn close_editor(model: &mut Model) {
             EditTarget::Held(_) => {
                 "draft kept: `<held forward>` sends it, `<held edit>` opens it again, `<held original>` discards it"
             }
-            EditTarget::Answer(_) | EditTarget::Speak(_) | EditTarget::Resend(_) => "draft kept: `e` opens it again",
+            EditTarget::Answer(_) | EditTarget::Speak(_) | EditTarget::Resend(_) => "draft kept: `<messages edit>` opens it again",
         });
     } else {
         model.queue.drafts.remove(&editor.seq);

@@ -220,7 +220,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::List, &["M"], A::OnlyMarked, "", "only what is marked, or all again").when(|m| m.pane == Pane::List),
     key(C::List, &["U"], A::Unmark, "", "take all marks away").when(Model::has_rows),
     key(C::List, &[";"], A::Type(PromptKind::Comment), "", "write a comment beside the message").when(Model::has_rows),
-    key(C::List, &["d"], A::Compare, "", "compare with another message: `d` there too").when(Model::has_rows),
+    key(C::List, &["d"], A::Compare, "", "compare with another message: the same key there").when(Model::has_rows),
     key(C::List, &["o"], A::Sort, "", "sort by time, duration, size or name").when(Model::has_rows),
     key(C::List, &["O"], A::Reverse, "", "the order turned around").when(Model::has_rows),
     key(C::List, &["q", "esc"], A::Back, "close tape", "close the tape")
@@ -298,7 +298,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Tapes, &["o"], A::Sort, "sort", "sort by time or another column").when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["O"], A::Reverse, "", "the order turned around").when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["q", "esc"], A::Back, "back", "back to the messages"),
-    key(C::Tapes, &["W"], A::Compare, "compare", "compare with another tape: `W` there too")
+    key(C::Tapes, &["W"], A::Compare, "compare", "compare with another tape: the same key there")
         .when(|m| m.tapes.selected().is_some()),
     key(C::Steps, &["enter"], A::Open, "open tape", "open the tape at this step").when(|m| m.step().is_some()),
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),

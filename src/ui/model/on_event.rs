@@ -101,7 +101,7 @@ impl Model {
         if let Event::SessionClosed { session, .. } = &event
             && self.asked.take_if(|asked| *asked == AskedPlay::Rewind(*session)).is_some()
         {
-            self.warn("not rewound: the session has ended; `B` branches off it");
+            self.warn("not rewound: the session has ended; `<messages branch>` branches off it");
         }
         if self.resync.rebuild.is_none() {
             self.log_act(&event);
@@ -270,7 +270,7 @@ impl Model {
         };
         let seq = branch.parent.seq;
         self.notify(format!(
-            "branched off at {seq}{differing}: `e` edits and sends, `C` calls, `s` shows all sessions"
+            "branched off at {seq}{differing}: `<messages edit>` edits and sends, `<messages call>` calls, `<messages session>` shows all sessions"
         ));
     }
 

@@ -37,7 +37,7 @@ fn asked(rig: &mut Rig, keys: &str) -> ForkRequest {
     asked.clone()
 }
 
-fn branched() -> Event {
+pub(super) fn branched() -> Event {
     let parent = TapeParent { session: session_id(1), seq: Seq(1193) };
     Event::Branched(BranchedSession { session: session_id(8), parent, differing: 2 })
 }
@@ -146,8 +146,8 @@ fn rewind_that_cannot_be_says_what_can() {
     assert!(rig.picture().contains("this session is not recorded"), "{}", rig.picture());
     recorded(&mut rig);
     rig.press("<");
-    rig.on_event(Event::Replay(ReplayEvent::Failed { why: "no command; `B` branches off".to_owned() }));
-    assert!(rig.picture().contains("not rewound: no command; `B` branches off"), "{}", rig.picture());
+    rig.on_event(Event::Replay(ReplayEvent::Failed { why: "no command; `:branch` branches off".to_owned() }));
+    assert!(rig.picture().contains("not rewound: no command; `:branch` branches off"), "{}", rig.picture());
     rig.press("<");
     rig.on_event(Event::SessionClosed { session: session_id(1), reason: "its server is gone".to_owned() });
     assert!(rig.picture().contains("not rewound: the session has ended"), "{}", rig.picture());

@@ -117,7 +117,7 @@ fn comparison_is_asked_for_by_marking_one_tape_and_then_another() {
     let commands = rig.commands();
     let [Command::CompareTapes(Some([left, right]))] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!([left, right], [&tapes()[2].path, &tapes()[0].path], "the marked one first");
-    assert!(rig.picture().contains("comparing; `esc` stops"), "{}", rig.picture());
+    assert!(rig.picture().contains("comparing; `q` stops"), "{}", rig.picture());
 }
 
 #[test]

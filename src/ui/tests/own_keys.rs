@@ -66,6 +66,36 @@ fn every_key_that_is_said_is_one_of_the_table() {
     assert!(count > 20, "{count} are too few: it looks in the wrong place");
 }
 
+/// A key that a file may change is never named by what it usually is.
+#[test]
+fn no_key_that_can_be_changed_is_named_by_itself() {
+    use crate::ui::keymap::BINDINGS;
+    // Keys of lines and forms, which are not changed, and names of members.
+    const FIXED: [(&str, &str); 4] =
+        [("offers.rs", "enter"), ("rule_form.rs", "enter"), ("prompt.rs", "tab"), ("choice.rs", "pgup")];
+    let named = regex::Regex::new(r#""[^"]*`([^`<\s]{1,5}|(?:ctrl|shift) [a-z]+)`[^"]*""#).unwrap();
+    let can_change = |key: &str| {
+        let named = BINDINGS.iter().filter(|it| it.on.name_in_file().is_some());
+        let mut rows = named.filter(|it| it.action.name() != "interrupt");
+        rows.any(|it| it.keys.contains(&key))
+    };
+    let rooms = ["act", "model", "view", "keymap"].map(|room| format!("{}/src/ui/{room}", env!("CARGO_MANIFEST_DIR")));
+    let mut wrong = Vec::new();
+    for file in rooms.iter().flat_map(|room| std::fs::read_dir(room).unwrap()).map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines {
+            for key in named.captures_iter(line).map(|found| found[1].to_owned()) {
+                if can_change(&key) && !FIXED.contains(&(name, &key)) {
+                    wrong.push(format!("{name}: `{key}` in {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn own_key_of_a_menu_is_shown_before_its_own() {
     let mut rig = rig(&[change(None, "go", &["G"]), change(None, "end", &["end"]), change(None, "top", &["home"])]);

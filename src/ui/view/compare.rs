@@ -9,6 +9,7 @@ use super::status::duration;
 use crate::envelope::Seq;
 use crate::event::{ChangeKind, TimingChange};
 use crate::text;
+use crate::ui::keymap::with_keys;
 use crate::ui::layout::compared_text_rows;
 use crate::ui::model::Model;
 use crate::ui::model::compare_screen::{CompareRow, ShownComparison, ValueOwner, call_words};
@@ -39,6 +40,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     put(frame, inner, 0, Line::styled(head(shown, &columns), style(model, Role::Dim)));
     if shown.rows.is_empty() {
         let (role, words) = empty(shown);
+        let words = with_keys(&model.settings.keys, &words);
         for (at, line) in wrapped(&words, width).into_iter().enumerate() {
             put(frame, inner, 1 + at, styled(model, role, line));
         }
@@ -85,7 +87,7 @@ fn aside(model: &Model, shown: &ShownComparison) -> Line<'static> {
 
 fn empty(shown: &ShownComparison) -> (Role, String) {
     match (shown.runs(), shown.fault()) {
-        (true, _) => (Role::Dim, " comparing; `esc` stops".to_owned()),
+        (true, _) => (Role::Dim, " comparing; `<compared back>` stops".to_owned()),
         (false, Some(why)) => (Role::Bad, format!(" {why}")),
         (false, None) => (Role::Good, " nothing differs, but for what changes from run to run".to_owned()),
     }
@@ -231,7 +233,10 @@ fn draw_value(model: &Model, shown: &ShownComparison, frame: &mut Frame<'_>, are
     put(frame, area, from, styled(model, Role::Dim, theme(model).glyphs().line.repeat(width)));
     let Some(value) = shown.selected_value() else {
         let words = match shown.selected() {
-            Some(CompareRow::Call(_)) => " `enter` opens the tape at this call, `p` the first tape",
+            Some(CompareRow::Call(_)) => {
+                let words = " `<compared open>` opens the tape at this call, `<compared pair>` the first tape";
+                &with_keys(&model.settings.keys, words)
+            }
             Some(CompareRow::Problem { side, at }) => {
                 &format!(" {}: {}", shown.titles()[side], shown.problem(side, at))
             }
