@@ -31,7 +31,9 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
         Just(KeyCode::PageDown),
     ];
     let typed = prop::sample::select(
-        "1234567abcdefghijklmnopqrstuvwxyzACDEFGIMNOPQRTUVX?:;/|*+-<> {}[]\"~&(@é家".chars().collect::<Vec<_>>(),
+        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ?:;/|*+-<> {}[]\"~&(@é家"
+            .chars()
+            .collect::<Vec<_>>(),
     );
     let code = prop_oneof![special, typed.prop_map(KeyCode::Char)];
     let modifiers = prop_oneof![4 => Just(KeyModifiers::NONE), 1 => Just(KeyModifiers::CONTROL)];
@@ -46,17 +48,35 @@ enum Stroke {
     Resize(u16, u16),
     /// So many messages at once, some of them held.
     Burst(u8),
+    /// Something larger that the core tells, also where nobody asked for it.
+    Told(fn(&mut Rig)),
     Time,
 }
 
 fn any_stroke() -> impl Strategy<Value = Stroke> {
     let pastes =
         prop::sample::select(vec!["{\"a\": [1, \"页\"]}\r\n", "~m tools & (", "\u{1b}[31m\u{202e}", "1193", ""]);
+    // With the keys that ask for it, which go to whatever is open then.
+    let told: [fn(&mut Rig); 9] = [
+        super::comparing::compared,
+        |rig| {
+            super::comparing::asked_to_compare(rig);
+            rig.on_event(Event::Compared(super::comparing::unreadable()));
+        },
+        super::branching::rewound,
+        super::branching::tape_tree,
+        |rig| rig.on_event(super::branching::branched()),
+        |rig| super::pictures::replay().into_iter().for_each(|event| rig.on_event(Event::Replay(event))),
+        super::scenes::offer,
+        super::scenes::offer_anew,
+        super::metrics::measure,
+    ];
     prop_oneof![
         12 => any_key().prop_map(Stroke::Key),
         2 => pastes.prop_map(|text| Stroke::Paste(text.to_owned())),
         1 => (1u16..200, 1u16..60).prop_map(|(width, height)| Stroke::Resize(width, height)),
         2 => (1u8..25).prop_map(Stroke::Burst),
+        2 => prop::sample::select(told.to_vec()).prop_map(Stroke::Told),
         1 => Just(Stroke::Time),
     ]
 }
@@ -86,9 +106,6 @@ proptest! {
         let mut world = World::new();
         world.seq = 1400;
         rig.on_event(Event::Tapes(tapes()));
-        for event in super::pictures::replay() {
-            rig.on_event(Event::Replay(event));
-        }
         let mut now = rig.model.now;
         for stroke in strokes {
             match stroke {
@@ -96,6 +113,7 @@ proptest! {
                 Stroke::Paste(text) => rig.change(Change::Input(ScreenInput::Terminal(TerminalEvent::Paste(text)))),
                 Stroke::Resize(width, height) => rig.resize(width, height),
                 Stroke::Burst(count) => burst(&mut rig, &mut world, count),
+                Stroke::Told(told) => told(&mut rig),
                 Stroke::Time => {
                     now = now.plus_micros(1_700_000);
                     let _ = rig.model.tick(now);
