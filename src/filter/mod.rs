@@ -8,7 +8,8 @@
 //! `!` `&` `|` `( )`, or the words `not and or`; side by side means *and*. A word ends at white space, so a pattern
 //! with spaces stands in quotes; `a|b` without spaces is one pattern, and so is `(a|b)c`. Patterns are regular
 //! expressions that run in linear time, and ignore case unless they have an upper-case letter. A bare word is looked
-//! for in the method, the name, the id and the arguments of a call, not in replies: a hold would stop every list that names a tool.
+//! for in the method, the name, the id and the arguments of a call, and in what a row of the list shows of any other message: not in all
+//! of a reply, or a hold would stop every list that names a tool.
 //!
 //! A filter answers from one [`Envelope`], and from what the place knows beside it in which it is asked, its
 //! [`MessageContext`]: a list, a tape, the wire. It reads no clock and has no neighbours of its own, so the one evaluation serves
@@ -26,6 +27,7 @@ mod parse;
 mod pattern;
 mod query;
 mod saved;
+pub(crate) mod summary;
 mod term;
 
 #[cfg(test)]

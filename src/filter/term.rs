@@ -11,6 +11,7 @@ use super::moment::TimeTest;
 use super::number::{NumberField, NumberTest};
 use super::pattern::TextPattern;
 use super::query::Query;
+use super::summary::summary;
 use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
 use crate::json::scalar::unescaped;
 use crate::mcp::method;
@@ -371,6 +372,7 @@ impl TextField {
                         .message
                         .at(&["params", "arguments"])
                         .is_some_and(|it| matches_body(it.as_bytes(), pattern))
+                    || is_shown(envelope, pattern)
             }
             Self::Method => is_match(envelope.method()),
             Self::Tool => envelope.method() == Some(method::TOOLS_CALL) && is_match(envelope.name()),
@@ -401,6 +403,19 @@ impl TextField {
 /// Whether the pattern is in the bytes of a body, or in what they say: `Straße` may be sent as `Stra\u00dfe`.
 fn matches_body(raw: &[u8], pattern: &TextPattern) -> bool {
     pattern.is_match(raw) || matches!(unescaped(raw), Cow::Owned(text) if pattern.is_match(&text))
+}
+
+/// Characters of a message that a wide row has room for.
+const MOST_SHOWN: usize = 200;
+
+/// Whether the pattern is in what a row of the list shows of a message, and in the message itself.
+fn is_shown(envelope: &Envelope, pattern: &TextPattern) -> bool {
+    matches_body(envelope.message.raw(), pattern) && {
+        let mut shown = summary(envelope);
+        let end = shown.char_indices().nth(MOST_SHOWN).map_or(shown.len(), |(at, _)| at);
+        shown.truncate(end);
+        matches_body(shown.as_bytes(), pattern)
+    }
 }
 
 fn matches_header(envelope: &Envelope, pattern: &TextPattern) -> bool {

@@ -54,6 +54,26 @@ fn check(envelope: &Envelope, yes: &[&str], no: &[&str]) {
     }
 }
 
+/// What is read in a row is found by typing it; what only stands further in is not.
+#[test]
+fn bare_word_finds_what_a_row_shows() {
+    check(&failed_tool(), &["full", "\"disk full\""], &["isError", "text"]);
+    check(&error(), &["\"Method not\"", "-32601"], &["jsonrpc"]);
+    check(&reply(r#"{"id":41,"result":{"tools":[{"name":"search"},{"name":"read"}]}}"#), &["tools"], &["search"]);
+    check(
+        &message(
+            r#"{"method":"notifications/progress","params":{"progressToken":"t","progress":3,"message":"Stra\u00dfe"}}"#,
+        ),
+        &["Straße", "3"],
+        &["progressToken"],
+    );
+    check(
+        &reply(r#"{"id":41,"result":{"content":[{"type":"text","text":"{\"city\":\"Rome\"}"}]}}"#),
+        &["Rome"],
+        &["Oslo"],
+    );
+}
+
 #[test]
 fn operators_match_a_request() {
     check(
@@ -118,7 +138,7 @@ fn operators_match_a_reply_by_its_request() {
     let asked =
         message(r#"{"id":1,"method":"tools/call","params":{"name":"weather","arguments":{"city":"Li\u0073bon"}}}"#);
     check(&asked, &["lisbon", "Lisbon", "weather", "city"], &["oslo", "arguments"]);
-    check(&reply(r#"{"id":1,"result":{"city":"Lisbon"}}"#), &["~b lisbon"], &["lisbon"]);
+    check(&reply(r#"{"id":1,"result":{"city":"Lisbon"}}"#), &["~b lisbon", "lisbon"], &["oslo"]);
     check(
         &error(),
         &["~e", "~code -32601", "~code -32700..-32600", "~code <-32000", "~err 'not found'", "~bs code"],

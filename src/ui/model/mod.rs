@@ -42,11 +42,11 @@ mod selection;
 mod server_said;
 pub(crate) mod session_list;
 mod state;
-pub(crate) mod summary;
 pub(crate) mod tapes_screen;
 pub(crate) mod traffic_stats;
 pub(crate) mod value_edit;
 pub(crate) mod wrapped_text;
 
+pub(crate) use crate::filter::summary;
 pub(crate) use change::{Change, Effect};
 pub(crate) use state::{Model, Pane, PaneBorder, ScreenKind, Viewport, age};

@@ -117,7 +117,7 @@ fn list_status(model: &Model) -> Line<'static> {
 fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let (rows, _) = model.messages();
     if rows.len() > 0 {
-        let text = " no message passes the filter; `~b WORD` looks into replies, too";
+        let text = " no message passes the filter; `~b WORD` looks into all of each message";
         return put(frame, area, 1, styled(model, Role::Dim, short(text, usize::from(area.width))));
     }
     // Of several front doors, or none over HTTP, there is no address to give.
