@@ -131,6 +131,28 @@ fn head(text: &str, cells: usize) -> &str {
     end.map_or(text, |(at, _)| &text[..at])
 }
 
+/// Returns a line in rows of so many cells, broken between words; of more than `most` rows the last is cut off.
+pub fn in_rows(text: &str, cells: usize, most: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    for word in text.split(' ') {
+        let has_room = rows.len() < most;
+        let row = rows.last_mut().expect("there is one");
+        let is_full = !row.is_empty() && width(row) + 1 + width(word) > cells;
+        if is_full && has_room {
+            rows.push(word.to_owned());
+            continue;
+        }
+        if !row.is_empty() {
+            *row += " ";
+        }
+        *row += word;
+        if is_full {
+            break;
+        }
+    }
+    rows.iter().map(|row| fit(row, cells)).collect()
+}
+
 /// Returns `text` in exactly `cells`: cut, or filled with spaces on the right.
 pub fn pad(text: &str, cells: usize) -> String {
     let mut fitted = fit(text, cells);

@@ -248,7 +248,8 @@ pub(crate) fn offers(body: Rect) -> Rect {
 
 /// Inside that popup: what the server says of itself, what it offers, and what is known of the one under the cursor.
 pub(crate) fn offers_parts(inner: Rect, list: &OfferList) -> [Rect; 3] {
-    let heads = u16::try_from(1 + list.about.len()).unwrap_or(u16::MAX).min(1 + inner.height / 4);
+    let about = list.about_rows(usize::from(inner.width)).len();
+    let heads = u16::try_from(1 + about).unwrap_or(u16::MAX).min(1 + inner.height / 3);
     let split = |lower| Layout::vertical([Constraint::Length(heads + 1), Constraint::Fill(1), lower]).areas(inner);
     if inner.width < 100 {
         let facts = if inner.height >= 12 { inner.height / 3 } else { 0 };

@@ -26,7 +26,10 @@ pub(super) fn open(model: &mut Model) {
 /// The request for what was chosen, in the editor.
 pub(super) fn compose(model: &mut Model) {
     let Some(Popup::Offers(list)) = model.popup.take() else { return };
-    let Some(offer) = list.chosen() else { return };
+    let Some(offer) = list.chosen() else {
+        model.popup = Some(Popup::Offers(list));
+        return model.warn("nothing of the server is called so");
+    };
     let session = list.session;
     let subject = EditSubject {
         target: if offer.to == Direction::ToServer { EditTarget::Resend(session) } else { EditTarget::Speak(session) },

@@ -91,6 +91,9 @@ impl SeenOffers {
     }
 }
 
+/// Rows that each line of what a server says of itself may have.
+const MOST_ROWS: usize = 8;
+
 /// The offers of one session, being chosen from.
 pub(crate) struct OfferList {
     pub(crate) session: SessionId,
@@ -123,13 +126,27 @@ impl OfferList {
         self.place.cursor = position.unwrap_or_default();
     }
 
+    /// What the server says of itself, in rows of that width.
+    pub(crate) fn about_rows(&self, width: usize) -> Vec<String> {
+        let lines = self.about.iter();
+        lines.flat_map(|line| text::in_rows(&text::sanitize(line), width.saturating_sub(2), MOST_ROWS)).collect()
+    }
+
     /// Those that what is typed leaves.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &ServerOffer> {
         let search = self.search.text().to_lowercase();
-        let is_found = move |offer: &&ServerOffer| {
+        let has_it = move |offer: &&ServerOffer| {
             offer.name.to_lowercase().contains(&search) || offer.about.to_lowercase().contains(&search)
         };
-        self.offers.iter().filter(is_found)
+        // Where none has it as it stands, its letters may be spread over a name.
+        let letters: Vec<char> = self.search.text().to_lowercase().chars().collect();
+        let is_spread = move |offer: &&ServerOffer| {
+            let name = offer.name.to_lowercase();
+            let mut rest = name.chars();
+            letters.iter().all(|letter| rest.any(|other| other == *letter))
+        };
+        let any_has_it = self.offers.iter().any(|offer| has_it(&offer));
+        self.offers.iter().filter(move |offer| if any_has_it { has_it(offer) } else { is_spread(offer) })
     }
 
     pub(crate) fn chosen(&self) -> Option<&ServerOffer> {

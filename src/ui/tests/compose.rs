@@ -30,6 +30,28 @@ fn offers_say_what_they_cost() {
     assert!(picture.contains("seats  integer, default 1") && picture.contains("class*  one of"), "{picture}");
 }
 
+/// What a server says of itself is read in a narrow window, too.
+#[test]
+fn offers_say_what_the_server_says_in_rows_of_the_window() {
+    let mut rig = Rig::new(80, 24);
+    rig.on_event(Event::SessionOpened(session(2, "web-srv", ("agent", "0.9"), Via::Http).into()));
+    offer(&mut rig);
+    let picture = rig.press("C").picture();
+    let heads: Vec<&str> = picture.lines().skip(3).take_while(|line| !line.contains(">tool")).collect();
+    assert!(heads.iter().all(|line| !line.contains("..")), "{picture}");
+    assert!(heads.concat().contains("1 prompt 16, 1 resource 10"), "{picture}");
+}
+
+#[test]
+fn offers_are_found_by_letters_of_their_names_and_nothing_is_called_in_silence() {
+    let mut rig = offered();
+    let picture = rig.press("C").typing("pgall").picture();
+    assert!(picture.contains(">tool        ping_all"), "{picture}");
+    let picture = rig.typing("zz").press("enter").picture();
+    assert!(rig.model.editor.is_none());
+    assert!(picture.contains("nothing of the server is called so") && picture.contains("search: pgallzz"), "{picture}");
+}
+
 #[test]
 fn changed_offers_are_marked_until_they_are_looked_at() {
     let mut rig = offered();

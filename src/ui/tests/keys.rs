@@ -258,6 +258,24 @@ fn following_stops_and_counts_and_resumes() {
 }
 
 #[test]
+fn counts_of_a_session_that_have_no_room_in_a_line_stand_in_two() {
+    let mut rig = busy(120, 36);
+    rig.press("k k k");
+    let mut world = World::new();
+    world.seq = 1400;
+    for number in 0..1_000 {
+        let call = world.call(1, 100 + number, "search", "{}");
+        let failed = world.reply(&call, 1, r#""error":{"code":1,"message":"no"}"#);
+        rig.on_event(Event::Passed(Arc::new(call)));
+        rig.on_event(Event::Passed(Arc::new(failed)));
+    }
+    let picture = rig.picture();
+    for expected in ["│   2,010 msgs +2,000     │", "│   2 held  1,001 err     │"] {
+        assert!(picture.contains(expected), "{expected}: {picture}");
+    }
+}
+
+#[test]
 fn unread_is_counted_for_each_session() {
     let mut rig = busy(120, 36);
     rig.press("s j enter");

@@ -29,32 +29,13 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 pub(super) fn draw_above(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let Some((text, role)) = notice(model).filter(|_| !is_beside(model, width)) else { return };
-    let rows = in_rows(&text, width.saturating_sub(2));
+    let rows = text::in_rows(&text, width.saturating_sub(2), ROWS);
     let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).min(area.height);
     let area = Rect { y: area.y + area.height - height, height, ..area };
     frame.render_widget(Clear, area);
     for (at, row) in rows.iter().enumerate() {
         put(frame, area, at, styled(model, role, format!(" {row}")));
     }
-}
-
-/// A text in a few rows, broken between words.
-fn in_rows(text: &str, width: usize) -> Vec<String> {
-    let mut rows = vec![String::new()];
-    for word in text.split(' ') {
-        let has_room = rows.len() < ROWS;
-        let row = rows.last_mut().expect("there is one");
-        let is_full = !row.is_empty() && text::width(row) + 1 + text::width(word) > width;
-        if is_full && has_room {
-            rows.push(word.to_owned());
-        } else if row.is_empty() {
-            row.push_str(word);
-        } else {
-            *row += " ";
-            *row += word;
-        }
-    }
-    rows.iter().map(|row| short(row, width)).collect()
 }
 
 fn notice(model: &Model) -> Option<(String, Role)> {

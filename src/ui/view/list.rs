@@ -314,7 +314,7 @@ pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize, whole: b
 }
 
 /// The end of a text, where it does not fit, filled up.
-fn end_of(content: &str, width: usize) -> String {
+pub(super) fn end_of(content: &str, width: usize) -> String {
     let content = text::sanitize(content);
     if text::width(&content) <= width {
         return cell(&content, width);

@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
 
+use super::list::end_of;
 use super::parts::{cell, cursor_row, popup, put, right, short, styled};
 use super::tapes::difference_lines;
 use crate::text;
@@ -36,8 +37,7 @@ pub(super) fn draw(model: &Model, list: &OfferList, frame: &mut Frame<'_>, body:
 fn draw_heads(model: &Model, list: &OfferList, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let search = text::sanitize(list.search.text()).into_owned();
-    let hint =
-        if search.is_empty() { "type to narrow; `enter` opens the request with arguments of its schema" } else { "" };
+    let hint = if search.is_empty() { "type to narrow; `enter` writes the request by its schema" } else { "" };
     let label = " search: ";
     let spans = vec![
         styled(model, Role::Accent, label),
@@ -48,9 +48,12 @@ fn draw_heads(model: &Model, list: &OfferList, frame: &mut Frame<'_>, area: Rect
     let column = label.len() + text::width(list.search.before_cursor());
     let column = u16::try_from(column).unwrap_or(u16::MAX).min(area.width.saturating_sub(1));
     frame.set_cursor_position(Position::new(area.x + column, area.y));
+    let rows = list.about_rows(width);
     let room = usize::from(area.height).saturating_sub(2);
-    for (line, about) in list.about.iter().take(room).enumerate() {
-        put(frame, area, line + 1, styled(model, Role::Dim, short(&format!(" {}", text::sanitize(about)), width)));
+    for (line, row) in rows.iter().take(room).enumerate() {
+        // That there is more is seen at the end of what there is room for.
+        let cut = if line + 1 == room && rows.len() > room { ".." } else { "" };
+        put(frame, area, line + 1, styled(model, Role::Dim, short(&format!(" {row}"), width - cut.len()) + cut));
     }
 }
 
@@ -63,6 +66,11 @@ fn change_sign(change: &OfferChange) -> (&'static str, Role) {
     }
 }
 
+/// Of an address the end tells it from others.
+fn name_cell(name: &str, width: usize) -> String {
+    if name.contains("://") { end_of(name, width) } else { cell(name, width) }
+}
+
 /// Columns of the number of tokens.
 const TOKENS: usize = 5;
 
@@ -73,7 +81,7 @@ fn offer_line(model: &Model, offer: &ServerOffer, width: usize) -> Line<'static>
     Line::from(vec![
         styled(model, Role::Dim, format!("  {}", cell(offer.kind, 10))),
         styled(model, role, cell(sign, 2)),
-        styled(model, Role::Strong, cell(&offer.name, name)),
+        styled(model, Role::Strong, name_cell(&offer.name, name)),
         styled(model, Role::Dim, right(&tokens, TOKENS) + "  "),
         styled(model, Role::Plain, short(&offer.about, width.saturating_sub(name + TOKENS + 16))),
     ])
@@ -92,7 +100,9 @@ fn fact_lines(model: &Model, offer: &ServerOffer, width: usize) -> Vec<Line<'sta
             std::iter::once(head).chain(difference_lines(model, differences, width)).collect()
         }
     };
-    let mut facts = WrappedText::of(offer.facts());
+    // The list may have no room for all of it.
+    let name = text::sanitize(&offer.name).into_owned();
+    let mut facts = WrappedText::of(std::iter::once(name).chain(offer.facts()).collect());
     facts.wrap(width.saturating_sub(1), 0);
     let rows = (0..facts.rows().len()).filter_map(|row| facts.row(row));
     lines.extend(rows.map(|row| said(Role::Plain, &format!(" {row}"))));

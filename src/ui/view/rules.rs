@@ -7,6 +7,7 @@ use ratatui::text::Line;
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, styled, theme};
 use super::rule_form::touched_words;
 use crate::event::RuleStatus;
+use crate::text;
 use crate::ui::keymap::with_keys;
 use crate::ui::layout::rule_text_rows;
 use crate::ui::model::Model;
@@ -21,12 +22,14 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let rows = usize::from(inner.height).saturating_sub(rule_text_rows(inner));
     if rules.is_empty() {
         let hints = [
-            " no rules: what you do with a message by hand, a rule does each time",
-            " `<messages rule>` on a message makes one of it, also after an edit, a block or a delay; `<rules rule-new>` writes one",
-            " `--rules FILE` brings those of a file or of a ready set: `tapline rules` lists these",
+            "no rules: what you do with a message by hand, a rule does each time",
+            "`<messages rule>` on a message makes one of it, also after an edit, a block or a delay; `<rules rule-new>` writes one",
+            "`--rules FILE` brings those of a file or of a ready set: `tapline rules` lists these",
         ];
-        for (row, hint) in hints.into_iter().enumerate() {
-            put(frame, inner, row, styled(model, Role::Dim, short(&with_keys(&model.settings.keys, hint), width)));
+        let hints = hints.into_iter().map(|hint| with_keys(&model.settings.keys, hint));
+        let lines = hints.flat_map(|hint| text::in_rows(&hint, width.saturating_sub(2), 4));
+        for (row, line) in lines.enumerate() {
+            put(frame, inner, row, styled(model, Role::Dim, format!(" {line}")));
         }
     } else {
         let columns = RuleColumns::of(width);

@@ -2,7 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, styled, theme};
 use super::status::duration;
@@ -14,7 +14,7 @@ use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 
 /// Lines of one session.
-const ROW_LINES: usize = 5;
+const ROW_LINES: usize = 6;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::Sessions;
@@ -80,26 +80,34 @@ fn session_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'sta
         styled(model, Role::Dim, format!("   {} ", cell(&client, width.saturating_sub(via.len() + 5)))),
         styled(model, Role::Dim, via),
     ]);
-    let mut lines = vec![head, who, counts_line(model, row)];
+    let mut lines = vec![head, who];
+    lines.extend(counts_lines(model, row, width));
     lines.extend(reason_lines(model, row, width));
     lines.truncate(ROW_LINES);
     lines
 }
 
-fn counts_line(model: &Model, row: &SessionRow) -> Line<'static> {
+/// How many messages it had, and what of them the operator must know; below each other where they have no room in one line.
+fn counts_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'static>> {
     let id = row.session.id;
     let held = model.observed.held.values().filter(|held| held.envelope.session == id).count();
     let mut spans = vec![styled(model, Role::Dim, format!("   {} msgs", grouped(row.messages)))];
     if row.unread > 0 {
         spans.push(styled(model, Role::Accent, format!(" +{}", grouped(row.unread))));
     }
+    let mut grave = Vec::new();
     if held > 0 {
-        spans.push(styled(model, Role::Held, format!("  {held} held")));
+        grave.push(styled(model, Role::Held, format!("  {held} held")));
     }
     if row.errors > 0 {
-        spans.push(styled(model, Role::Bad, format!("  {} err", grouped(row.errors))));
+        grave.push(styled(model, Role::Bad, format!("  {} err", grouped(row.errors))));
     }
-    Line::from(spans)
+    let needed: usize = spans.iter().chain(&grave).map(Span::width).sum();
+    if needed <= width {
+        return vec![Line::from_iter(spans.into_iter().chain(grave))];
+    }
+    let below = std::iter::once(Span::raw(" ")).chain(grave);
+    vec![Line::from(spans), Line::from_iter(below)]
 }
 
 /// Why it is not as others are, in up to two lines.
