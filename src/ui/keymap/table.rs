@@ -180,7 +180,7 @@ use KeyContext as C;
 pub(crate) static BINDINGS: &[KeyBinding] = &[
     // The message list.
     key(C::List, &["enter"], A::Open, "open", "open the message").when(|m| m.pane == Pane::List && m.has_rows()),
-    key(C::List, &["e"], A::Edit, "edit+resend", "edit the request and send it again").when(Model::can_resend),
+    key(C::List, &["e"], A::Edit, "edit", "edit the request and send it again").when(Model::can_resend),
     key(C::List, &["c"], A::EditValue, "", "change one value of the request, and send it again")
         .when(Model::can_resend),
     key(C::List, &["r"], A::Resend, "resend", "send the request again as it is").when(Model::can_resend),
@@ -188,16 +188,13 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::List, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
     key(C::List, &["P"], A::Pairs, "", "one row for each exchange, or for each message"),
     key(C::List, &["f"], A::Type(PromptKind::Filter), "filter", "limit the list, as you type"),
+    key(C::List, &["T"], A::ToggleFilter, "filter off/on", "filter off or on").when(|m| m.list().filter.is_some()),
     key(C::List, &["i"], A::Type(PromptKind::Hold), "hold", "say which messages are held").when(|m| m.tape.is_none()),
     key(C::List, &["I"], A::Hold, "", "hold on or off").when(|m| m.tape.is_none()),
-    key(C::List, &["F"], A::Follow, "follow", "follow new messages or stay").when(|m| m.tape.is_none() && m.has_rows()),
-    key(C::List, &["s"], A::PickSession, "session", "narrow to one session").when(|m| m.tape.is_none()),
-    key(C::List, &["T"], A::ToggleFilter, "filter off/on", "filter off or on").when(|m| m.list().filter.is_some()),
-    key(C::List, &["w", "x"], A::WriteMenu, "", "write something of the message to a file").when(Model::has_rows),
-    key(C::List, &["v"], A::Page, "", "read the message in $PAGER").when(Model::has_rows),
-    key(C::List, &["|"], A::Type(PromptKind::Pipe), "", "hand the message to a command, and read what that says")
+    key(C::List, &["R"], A::Rule, "rule", "make a rule of the message, and of what was done to it")
         .when(Model::has_rows),
-    key(C::List, &["C"], A::Compose, "", "call a tool, prompt or resource of the server's").when(|m| m.tape.is_none()),
+    key(C::List, &["C"], A::Compose, "call", "call a tool, prompt or resource of the server's")
+        .when(|m| m.tape.is_none()),
     key(
         C::List,
         &["B"],
@@ -210,11 +207,15 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         C::List,
         &["<"],
         A::Rewind,
-        "",
+        "rewind",
         "rewind the session to here: a fresh process is told all up to here, its client stays",
     )
     .when(Model::has_rows),
-    key(C::List, &["R"], A::Rule, "rule", "make a rule of the message, and of what was done to it")
+    key(C::List, &["F"], A::Follow, "follow", "follow new messages or stay").when(|m| m.tape.is_none() && m.has_rows()),
+    key(C::List, &["s"], A::PickSession, "session", "narrow to one session").when(|m| m.tape.is_none()),
+    key(C::List, &["w", "x"], A::WriteMenu, "", "write something of the message to a file").when(Model::has_rows),
+    key(C::List, &["v"], A::Page, "", "read the message in $PAGER").when(Model::has_rows),
+    key(C::List, &["|"], A::Type(PromptKind::Pipe), "", "hand the message to a command, and read what that says")
         .when(Model::has_rows),
     key(C::List, &["m"], A::Mark, "", "mark the message, or take its mark away").when(Model::has_rows),
     key(C::List, &["M"], A::OnlyMarked, "", "only what is marked, or all again").when(|m| m.pane == Pane::List),
@@ -453,8 +454,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Go, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
     key(C::Go, &["s"], A::PickSession, "session", "narrow to one session")
         .when(|m| m.screen == ScreenKind::Messages && m.tape.is_none()),
-    key(C::Go, &["w"], A::Why, "why it hangs", "what is known of a call without a reply")
-        .when(|m| m.request_here().is_some()),
+    key(C::Go, &["w"], A::Why, "why it hangs", "what is known of a call without a reply").when(Model::has_rows),
     key(C::Go, &["t"], A::Timeline, "timeline", "the calls of this session, each as a bar over its time")
         .when(Model::has_rows),
     key(C::Go, &["d"], A::Sequence, "diagram", "this session as a sequence diagram: who sent what to the other")
