@@ -105,7 +105,13 @@ pub(super) async fn watch_screen(
     let hints = paste_hints();
     let settings =
         ui::Settings { on_quit, filters: args.filters.clone(), history, hints, archive: Some(archive), ..settings };
-    let settings = ui::Settings { keys: args.keys.clone(), columns: args.columns.clone(), ..settings };
+    let settings = ui::Settings {
+        keys: args.keys.clone(),
+        columns: args.columns.clone(),
+        patience: args.patience.clone(),
+        bell: args.bell,
+        ..settings
+    };
     let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

@@ -70,6 +70,8 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
         archive: Some(archive),
         keys: args.keys.clone(),
         columns: args.columns.clone(),
+        patience: args.patience.clone(),
+        bell: args.bell,
         ..settings
     };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;

@@ -97,6 +97,10 @@ keys! {
         keys: KeySection,
         /// Columns of the message list, in their order.
         columns: ColumnList,
+        /// How long clients wait for a reply, by their names.
+        patience: BTreeMap<String, PositiveDuration>,
+        /// Whether the terminal rings when the client of a held message is about to give up.
+        bell: bool,
         /// What a screen keeps of messages, in MiB.
         memory: NonZeroUsize,
         tapes: UserPath,
@@ -151,6 +155,12 @@ impl ConfigKeys {
     /// The columns of the message list; empty where they are the usual ones.
     pub fn list_columns(&self) -> Vec<ListColumn> {
         self.columns.clone().unwrap_or_default().0
+    }
+
+    /// How long clients wait for a reply, by their names.
+    pub fn client_patience(&self) -> BTreeMap<String, Duration> {
+        let named = self.patience.iter().flatten();
+        named.map(|(client, patience)| (client.clone(), patience.0)).collect()
     }
 
     /// These, and what they do not say of others. Upstreams stand beside each other; of two with one name the nearer is it.

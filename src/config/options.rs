@@ -1,5 +1,6 @@
 //! What is asked for, wherever it was: arguments over configuration over what is usual. Plain values come out.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -93,6 +94,10 @@ pub struct WatchOptions {
     pub keys: KeyChoice,
     /// Columns of the message list; empty: the usual ones.
     pub columns: Vec<ListColumn>,
+    /// How long clients wait for a reply, by their names.
+    pub patience: BTreeMap<String, Duration>,
+    /// Whether the terminal rings when the client of a held message is about to give up.
+    pub bell: bool,
     /// Bytes of messages that a screen keeps.
     pub memory: usize,
     /// The user's data directory if `None`.
@@ -138,6 +143,8 @@ impl WatchOptions {
             theme: keys.theme.unwrap_or_default(),
             keys: keys.key_choice(),
             columns: keys.list_columns(),
+            patience: keys.client_patience(),
+            bell: keys.bell.unwrap_or(false),
             memory: screen_memory(args.memory, keys),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,

@@ -202,6 +202,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
             Effect::Repaint => self.forget_drawing()?,
             Effect::Remember(lines) => self.screen.host.remember(&lines),
             Effect::Mouse(on) => self.screen.host.mouse(on)?,
+            Effect::Bell => self.screen.host.ring()?,
             Effect::Page(text) => {
                 if let Err(error) = self.screen.host.page(&text) {
                     self.model.warn(format!("the pager: {error}"));

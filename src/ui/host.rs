@@ -1,6 +1,6 @@
 //! What lies around the screen: keys and signals that come in, why it ends, and what only a real terminal can do.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -86,6 +86,16 @@ pub trait TerminalHost {
     /// # Errors
     /// Where the terminal cannot be written to.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
+
+    /// Rings, or whatever the terminal does in its place.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be written to.
+    fn ring(&mut self) -> io::Result<()> {
+        let mut terminal = io::stdout();
+        terminal.write_all(b"\x07")?;
+        terminal.flush()
+    }
 
     /// Has these pictures on the screen, and no others; what is there already is not drawn again.
     ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -133,6 +134,10 @@ pub struct Settings {
     pub keys: KeyChoice,
     /// Columns of the message list, in their order; empty: the usual ones.
     pub columns: Vec<ListColumn>,
+    /// How long clients wait for a reply, by their names, whatever is known of them.
+    pub patience: BTreeMap<String, Duration>,
+    /// The terminal rings when the client of a held message is about to give up.
+    pub bell: bool,
     /// How the terminal shows pictures, where it can.
     pub graphics: Option<Graphics>,
     /// What to paste where, while nothing has passed.
@@ -155,6 +160,8 @@ impl Default for Settings {
             archive: None,
             keys: KeyChoice::default(),
             columns: Vec::new(),
+            patience: BTreeMap::new(),
+            bell: false,
             graphics: None,
             hints: Vec::new(),
         }

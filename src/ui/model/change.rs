@@ -37,6 +37,8 @@ pub(crate) enum Effect {
     Repaint,
     /// Keeps filters for the next run.
     Remember(Vec<String>),
+    /// Rings.
+    Bell,
     /// The mouse is ours, or the terminal's.
     Mouse(bool),
     Exit(Exit),

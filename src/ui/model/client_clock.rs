@@ -1,9 +1,12 @@
 //! How long the client of a held message will still wait for it.
 
-use super::patience::{ClientClock, Patience};
+use std::sync::Arc;
+
+use super::change::Effect;
+use super::patience::{ClientClock, ClockState, Patience};
 use super::state::Model;
 use crate::envelope::Direction;
-use crate::event::{Held, Timestamp};
+use crate::event::{Held, Ticket, Timestamp};
 use crate::message::Kind;
 
 impl Model {
@@ -17,13 +20,31 @@ impl Model {
         let session = self.observed.sessions.get(envelope.session).filter(|_| waits)?;
         let waited = self.now.0.saturating_sub(self.asked_at(held).0);
         let client = session.session.client.as_ref().map_or("", |client| client.name.as_str());
-        let patience = self.observed.clients.patience(client, envelope.method());
+        let chosen =
+            self.settings.patience.get(client).map(|chosen| u64::try_from(chosen.as_micros()).unwrap_or(u64::MAX));
+        let known = || self.observed.clients.patience(client, envelope.method());
+        let patience = chosen.map_or_else(known, Patience::Known);
         let (all, guessed) = match patience {
             Patience::Known(all) => (Some(all), false),
             Patience::Guessed(all) => (Some(all), true),
             Patience::Endless => (None, false),
         };
         Some(ClientClock { waited, left: all.map(|all| all.saturating_sub(waited)), guessed })
+    }
+
+    /// Rings once for each held message whose client is about to give up, where that is wanted.
+    pub(super) fn ring(&mut self) {
+        if !self.settings.bell {
+            return;
+        }
+        let is_last =
+            |held: &&Arc<Held>| self.client_clock(held).is_some_and(|clock| clock.state() == ClockState::Last);
+        let last: Vec<Ticket> = self.observed.held.values().filter(is_last).map(|held| held.ticket).collect();
+        let is_news = last.iter().any(|ticket| !self.rung.contains(ticket));
+        self.rung = last;
+        if is_news {
+            self.effect(Effect::Bell);
+        }
     }
 
     /// When the client sent the request that is held, or whose reply is.

@@ -60,10 +60,10 @@ impl KnownClients {
 
     pub(crate) fn patience(&self, client: &str, method: Option<&str>) -> Patience {
         match (client, self.0.get(client)) {
-            ("mcp", _) if method == Some(DISCOVER) => Patience::Known(PYTHON_DISCOVER),
+            ("mcp" | "fastmcp", _) if method == Some(DISCOVER) => Patience::Known(PYTHON_DISCOVER),
             (_, Some(learned)) => Patience::Known(*learned),
             // What the SDKs call their clients that have no name of their own.
-            ("mcp", None) => Patience::Known(PYTHON),
+            ("mcp" | "fastmcp", None) => Patience::Known(PYTHON),
             ("rmcp", None) => Patience::Endless,
             _ => Patience::Guessed(TYPESCRIPT),
         }
@@ -111,6 +111,8 @@ mod tests {
         let mut clients = KnownClients::default();
         assert_eq!(clients.patience("mcp", None), Patience::Known(PYTHON));
         assert_eq!(clients.patience("mcp", Some(DISCOVER)), Patience::Known(PYTHON_DISCOVER));
+        assert_eq!(clients.patience("fastmcp", None), Patience::Known(PYTHON));
+        assert_eq!(clients.patience("fastmcp", Some(DISCOVER)), Patience::Known(PYTHON_DISCOVER));
         assert_eq!(clients.patience("rmcp", None), Patience::Endless);
         assert_eq!(clients.patience("ide", None), Patience::Guessed(TYPESCRIPT));
         for waited in [30 * SECOND, 2 * SECOND, 12 * SECOND] {

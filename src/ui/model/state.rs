@@ -9,7 +9,7 @@ use super::compare_screen::CompareScreen;
 use super::motion::ListCursor;
 use super::resync::Resync;
 use crate::envelope::{Envelope, SessionId};
-use crate::event::{Command, OnQuit, Progress, Timestamp};
+use crate::event::{Command, OnQuit, Progress, Ticket, Timestamp};
 use crate::message::Kind;
 
 use super::detail::{Detail, MessageNotes};
@@ -153,6 +153,8 @@ pub(crate) struct Model {
     pub(crate) search: Option<Search>,
     /// What the operator has seen of the offers of each session.
     pub(crate) offers_seen: HashMap<SessionId, SeenOffers>,
+    /// Held messages for whose clients it has rung.
+    pub(super) rung: Vec<Ticket>,
     /// The message that another is to be compared with.
     pub(crate) compared: Option<Arc<Envelope>>,
     /// The command that a message was handed to last.
@@ -221,6 +223,7 @@ impl Model {
             self.dirty = true;
         }
         self.retry_resync();
+        self.ring();
         std::mem::take(&mut self.effects)
     }
 
@@ -257,7 +260,9 @@ impl Model {
         let open = seen.filter_map(|row| self.open_age(&row)).map(|age| self.now.0.saturating_sub(age));
         let held = self.observed.held.values().map(|held| held.since.0);
         let own = self.own_call().filter(|call| call.waits()).map(|call| call.since.0);
-        open.chain(held).filter(move |_| shown).chain(oldest).chain(own)
+        let rings = self.settings.bell;
+        let held = held.filter(move |_| shown || rings);
+        open.filter(move |_| shown).chain(held).chain(oldest).chain(own)
     }
 
     /// Whether an age reads otherwise than before.

@@ -1,12 +1,15 @@
 //! The client's clock: how long it will still wait for what is held, and what was said when something was sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ratatui::buffer::Cell;
 
 use super::rig::{Rig, World, held, session, text_result};
 use crate::envelope::{Outcome, Via};
 use crate::event::{Event, Holding, Ticket};
+use crate::ui::Settings;
+use crate::ui::model::Effect;
 use crate::ui::theme::{Role, Theme};
 
 fn holding(client: &str, seconds: u64) -> Rig {
@@ -28,6 +31,35 @@ fn queue_row_says_what_whose_and_how_long() {
     let endless = holding("rmcp", 6).picture();
     let row = endless.lines().find(|line| line.contains("!>")).unwrap().split('│').nth(1).unwrap().to_owned();
     assert!(row.trim_end().ends_with("6s"), "it waits for ever: {row}");
+}
+
+#[test]
+fn patience_of_a_client_is_what_the_operator_says() {
+    let patience = [("ide".to_owned(), Duration::from_secs(20))].into();
+    let mut rig = Rig::with(120, 36, &Settings { patience, ..Settings::default() });
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    rig.on_event(held(1, World::new().call(1, 44, "book", "{}"), 6));
+    let picture = rig.press("2").picture();
+    assert!(picture.contains(" 14s") && !picture.contains("~14s"), "{picture}");
+}
+
+/// Once for each, and only where that is wanted.
+#[test]
+fn bell_rings_when_a_client_is_about_to_give_up() {
+    for bell in [true, false] {
+        let mut rig = Rig::with(120, 36, &Settings { bell, ..Settings::default() });
+        rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+        rig.on_event(held(1, World::new().call(1, 44, "book", "{}"), 40));
+        rig.press("6");
+        assert!(!bell || rig.model.next_tick().is_some(), "also where the queue is not shown");
+        let rings = |rig: &mut Rig, seconds: u64| {
+            let effects = rig.model.tick(rig.model.now.plus_micros(seconds * 1_000_000));
+            effects.iter().filter(|effect| matches!(effect, Effect::Bell)).count()
+        };
+        assert_eq!(rings(&mut rig, 5), 0);
+        assert_eq!(rings(&mut rig, 6), usize::from(bell));
+        assert_eq!(rings(&mut rig, 1), 0);
+    }
 }
 
 #[test]
