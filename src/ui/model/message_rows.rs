@@ -13,6 +13,8 @@ use super::seams::SeamLines;
 use crate::envelope::packed::Packer;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
+use crate::mcp::meta::cancelled_id;
+use crate::message::{Id, Kind};
 
 /// One message on the list.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub(crate) enum RowState {
     Held(Ticket),
     /// No longer held, and not yet told what became of it.
     Settled,
+    /// Its sender waits for no reply any more, since so many microseconds after the beginning of its session.
+    GivenUp(u64),
 }
 
 /// What [`MessageRows::put`] did with a message: a new row, or a known one.
@@ -47,6 +51,9 @@ pub(crate) enum PutOutcome {
 
 /// The latest blocks are not packed: most rows change soon after they came, if at all.
 const OPEN: usize = 2;
+
+/// How far back a request is looked for that is taken back.
+const MOST_BACK: usize = 2_000;
 
 /// Packed messages that are at hand by their numbers.
 const AT_HAND: usize = 512;
@@ -193,6 +200,9 @@ impl MessageRows {
             self.pair(to.seq, seq);
         }
         self.set_state(seq, state);
+        if let Some(id) = cancelled_id(&envelope.message) {
+            self.take_back(&id, &envelope);
+        }
         match self.place_of(seq) {
             Ok((block, place)) => {
                 self.change(block, |it| it.replace(place, envelope, outline));
@@ -202,6 +212,27 @@ impl MessageRows {
                 self.insert(place, envelope, outline);
                 PutOutcome::Arrived
             }
+        }
+    }
+
+    /// Notes what a notification takes back: the latest request of its sender under that id.
+    fn take_back(&mut self, id: &Id, notice: &Envelope) {
+        let is_meant = |row: &MessageRow| {
+            let it = &row.envelope;
+            let is_own = it.session == notice.session && it.direction == notice.direction;
+            is_own && it.kind() == Kind::Request && it.message.id().is_some_and(|own| id.may_mean(own))
+        };
+        let mut latest = (0..self.len()).rev().take(MOST_BACK).filter_map(|position| self.at(position));
+        if let Some(request) = latest.find(is_meant).map(|row| row.envelope.seq) {
+            self.give_up(request, notice.at);
+        }
+    }
+
+    /// Notes that the sender of a request that has no reply waits no longer.
+    pub(crate) fn give_up(&mut self, request: Seq, at: u64) {
+        let waits = |row: &MessageRow| row.reply.is_none() && row.state == RowState::Passed;
+        if self.get(request).as_ref().is_some_and(waits) {
+            self.states.insert(request, RowState::GivenUp(at));
         }
     }
 
@@ -367,6 +398,14 @@ impl MessageRows {
     /// The other message of the exchange.
     pub(crate) fn pair_of(&self, row: &MessageRow) -> Option<MessageRow> {
         self.get(row.reply.or(row.envelope.reply_to.as_ref().map(|to| to.seq))?)
+    }
+
+    /// Microseconds after which the sender of a request gave it up.
+    pub(crate) fn given_up_after(row: &MessageRow) -> Option<u64> {
+        match row.state {
+            RowState::GivenUp(at) => Some(at.saturating_sub(row.envelope.at)),
+            _ => None,
+        }
     }
 
     /// Microseconds from a request to its reply, told on either of the two.

@@ -71,6 +71,11 @@ impl Model {
         if let (Some(Landmark::Seam | Landmark::Rewind), Some(session)) = (line.landmark, line.session) {
             self.on_seam(session, &line);
         }
+        if let (Some(Landmark::HangUp), Some(session), Some(request)) = (line.landmark, line.session, line.seq) {
+            let observed = self.resync.rebuild.as_mut().unwrap_or(&mut self.observed);
+            let began = observed.sessions.get(session).map_or(line.at, |row| row.session.started);
+            observed.rows.give_up(request, line.at.0.saturating_sub(began.0));
+        }
         self.log.push(line, is_retold);
     }
 

@@ -17,7 +17,7 @@ use super::editor::Editor;
 use super::event_log::EventLog;
 use super::hold_queue::HoldQueue;
 use super::message_list::MessageList;
-use super::message_rows::{MessageRow, MessageRows};
+use super::message_rows::{MessageRow, MessageRows, RowState};
 use super::metrics_screen::MetricsScreen;
 use super::observed::ObservedState;
 use super::offers::SeenOffers;
@@ -371,6 +371,7 @@ impl Model {
         let envelope = &row.envelope;
         let open =
             envelope.kind() == Kind::Request && row.reply.is_none() && envelope.was_sent() && self.tape.is_none();
+        let open = open && !matches!(row.state, RowState::GivenUp(_));
         let session = self.observed.sessions.get(envelope.session).filter(|session| session.closed().is_none())?;
         open.then(|| self.now.0.saturating_sub(session.session.started.0 + envelope.at))
     }

@@ -13,7 +13,7 @@ use crate::mcp::method::INITIALIZE;
 use crate::message::{Id, Kind};
 use crate::text;
 use crate::ui::model::column_needs::{ColumnNeeds, subject_words};
-use crate::ui::model::message_rows::{MessageRow, RowState};
+use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
 use crate::ui::model::patience::{ClientClock, ClockState};
 use crate::ui::model::seams::ListedLine;
 use crate::ui::model::session_list::SessionRow;
@@ -375,7 +375,7 @@ pub(super) fn clock_role(clock: ClientClock) -> Role {
     }
 }
 
-/// Duration of the exchange, or how long it has been open or held.
+/// Duration of the exchange, or how long it has been open or held, or after how long its sender gave it up.
 fn took(model: &Model, row: &MessageRow) -> (String, Role) {
     let running = |micros| format!("{}{}", theme(model).glyphs().folded, age(micros));
     if let RowState::Held(ticket) = row.state {
@@ -386,6 +386,9 @@ fn took(model: &Model, row: &MessageRow) -> (String, Role) {
     }
     if let Some(took) = model.messages().0.took(row) {
         return (duration(took), Role::Dim);
+    }
+    if let Some(after) = MessageRows::given_up_after(row) {
+        return (format!("x{}", duration(after)), Role::Bad);
     }
     (model.open_age(row).map(running).unwrap_or_default(), Role::Accent)
 }
