@@ -5,6 +5,7 @@ mod figures;
 pub(crate) mod fork;
 mod linting;
 mod other_upstreams;
+mod own_calls;
 mod points;
 mod rewind;
 mod rules;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::other_upstreams::OtherUpstreams;
+use self::own_calls::OwnCalls;
 use self::points::PointKeeper;
 use self::rules::RuleFollower;
 use crate::auth::{self, Auth, AuthError};
@@ -274,6 +276,7 @@ impl Operator {
             listing,
             replay,
             comparer,
+            own_calls: OwnCalls::default(),
             quit: quitting,
             hurry: hurrying,
         };
@@ -526,6 +529,7 @@ struct Executor {
     listing: CancellationToken,
     replay: CancellationToken,
     comparer: TapeComparer,
+    own_calls: OwnCalls,
     quit: CancellationToken,
     hurry: CancellationToken,
 }
@@ -580,6 +584,8 @@ impl Executor {
             },
             Command::Send { session, message } => self.inject(session, message),
             Command::Speak { session, message } => self.speak(session, message),
+            Command::Cancel { session, id } => self.cancel(session, &id),
+            Command::Examine(asked) => self.examine(asked),
             Command::CloseSession(session) => self.close(session),
             Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
             Command::ListTapes
@@ -636,15 +642,6 @@ impl Executor {
     fn speak(&self, session: SessionId, message: Message) {
         if let Err(why) = self.mounts.speak(session, message) {
             self.warn("proxy", format!("the client was told nothing: {why}"));
-        }
-    }
-
-    fn inject(&self, session: SessionId, message: Message) {
-        match self.mounts.find(session) {
-            Some(connection) => {
-                tokio::spawn(async move { connection.inject(message).await });
-            }
-            None => self.warn("proxy", "that session has ended: nothing was sent".to_owned()),
         }
     }
 

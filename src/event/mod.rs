@@ -10,6 +10,7 @@ mod lint;
 mod points;
 mod rules;
 mod shadow;
+mod standing;
 mod tape_diff;
 mod tape_part;
 
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
-use crate::message::Message;
+use crate::message::{Id, Message};
 pub use block::BlockError;
 pub use branch::{BranchedSession, ForkRequest, RewindRequest, TapeParent, branch_order};
 use figures::Figures;
@@ -28,6 +29,7 @@ pub use lint::{Finding, LintLevel};
 pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus};
 pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
+pub use standing::{CallStanding, ChildStanding, ExamineRequest, ProcessStanding, ProcessState, StreamStanding};
 pub use tape_diff::{CallChange, ChangeKind, DefinitionChange, TapeComparison, TapeDiff, TimingChange};
 pub use tape_part::{ReadAhead, TapePart};
 
@@ -96,6 +98,8 @@ pub enum Event {
     /// Answer to [`Command::CompareTapes`], unless that was stopped.
     Compared(Arc<TapeComparison>),
     Replay(ReplayEvent),
+    /// Answer to [`Command::Examine`], while the session is there.
+    Examined(Arc<CallStanding>),
     /// Answer to [`Command::Fork`], unless it failed: that a replay says.
     Branched(BranchedSession),
     Log(LogLine),
@@ -157,6 +161,13 @@ pub enum Command {
         session: SessionId,
         message: Message,
     },
+    /// Gives up a request of the operator's own, by the id that it went out with: its server is told as its revision has it.
+    Cancel {
+        session: SessionId,
+        id: Id,
+    },
+    /// Looks into a call that has no reply yet.
+    Examine(ExamineRequest),
     CloseSession(SessionId),
     ListTapes,
     OpenTape(PathBuf),

@@ -152,6 +152,11 @@ impl<T> Backlog<T> {
         self.0.lock().closed
     }
 
+    /// How many entries wait.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().entries.len()
+    }
+
     /// Room that is taken by what waits.
     pub fn bytes(&self) -> usize {
         self.0.lock().bytes

@@ -8,7 +8,7 @@ pub(crate) fn update(model: &mut Model, change: Change) -> Vec<Effect> {
     model.mark_dirty(&change);
     match change {
         Change::Input(input) => act::input(model, input),
-        Change::Event(event) => model.on_event(*event),
+        Change::Event(event) => act::event(model, *event),
         Change::Dropped(events) => model.on_events_dropped(events),
     }
     model.take_effects()

@@ -13,6 +13,7 @@ pub mod http;
 pub mod orphans;
 pub mod output;
 pub mod pool;
+pub mod processes;
 pub mod reply;
 pub mod retry;
 pub mod site;

@@ -241,6 +241,16 @@ impl ChildPipe {
         self.lines.take_back(line).is_some()
     }
 
+    /// The process group of the child, whose leader it is; `None` where it is no process.
+    pub fn group(&self) -> Option<u32> {
+        self.group.filter(|_| self.exit.get().is_none())
+    }
+
+    /// How many lines wait to be written, behind the one that is being written.
+    pub fn unwritten(&self) -> usize {
+        self.lines.waiting()
+    }
+
     /// Whether it has closed its stdin, and lives on.
     pub fn is_deaf(&self) -> bool {
         self.deaf.is_cancelled()

@@ -71,10 +71,10 @@ fn mistake_is_refused_at_start_with_its_line() {
 
 #[test]
 fn own_keys_of_the_file_are_in_help_and_manual() {
-    let place = Place::new("[keys]\nfilter = \"ctrl k\"\n", "");
+    let place = Place::new("[keys]\nfilter = \"ctrl q\"\n", "");
     for arguments in [&["help", "keys"][..], &["man"]] {
         let (status, stdout, stderr) = place.end(arguments);
-        assert!(status == 0 && stdout.contains("ctrl k"), "{arguments:?}: {stdout}{stderr}");
+        assert!(status == 0 && stdout.contains("ctrl q"), "{arguments:?}: {stdout}{stderr}");
     }
     // Of a file that lies elsewhere, and is wrong or not there.
     let other = place.path().join("other.toml");
@@ -91,7 +91,7 @@ fn own_keys_of_the_file_are_in_help_and_manual() {
     let pages = place.path().join("pages");
     assert_eq!(place.end(&["man", "--dir", pages.to_str().unwrap()]).0, 0);
     let page = fs::read_to_string(pages.join("tapline.1")).unwrap();
-    assert!(page.contains(".SH KEYS") && !page.contains("ctrl k"), "{page}");
+    assert!(page.contains(".SH KEYS") && !page.contains("ctrl q"), "{page}");
     // A file that is wrong is said elsewhere: help is what mends it.
     let wrong = Place::new("[keys]\nfilter = \"i\"\nhold = \"f3\"\nmark = \"nokey\"\n", "");
     assert_eq!(wrong.end(&["help", "keys"]).0, 0);

@@ -58,6 +58,7 @@ mod sessions;
 mod shadow;
 mod shutdown;
 mod slow_servers;
+mod standing;
 mod stateless;
 mod stdio;
 mod tape_care;

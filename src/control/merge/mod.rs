@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{
-    Command, Comparison, Event, Finding, ForkRequest, Held, Holding, LogLine, RewindRequest, Session, SessionState,
-    ShadowCounts, ShadowEvent, TapeInfo, Ticket,
+    CallStanding, Command, Comparison, Event, ExamineRequest, Finding, ForkRequest, Held, Holding, LogLine,
+    RewindRequest, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo, Ticket,
 };
 use numbers::Last;
 use source::{HeldEntry, MergeSource};
@@ -151,6 +151,12 @@ impl Merge {
                 let seq = self.number(id, finding.seq);
                 seq.map(|seq| Event::Found(Arc::new(Finding { seq, ..Finding::clone(&finding) }))).into_iter().collect()
             }
+            Event::Examined(standing) => {
+                let call = self.number(id, standing.call);
+                let ours =
+                    call.map(|call| Event::Examined(CallStanding { call, ..CallStanding::clone(&standing) }.into()));
+                ours.into_iter().collect()
+            }
             Event::Replay(_) | Event::Branched(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }
@@ -164,6 +170,7 @@ impl Merge {
             },
             Command::Send { session, .. }
             | Command::Speak { session, .. }
+            | Command::Cancel { session, .. }
             | Command::CloseSession(session)
             | Command::Restart(session)
             | Command::Pause(session)
@@ -174,6 +181,10 @@ impl Merge {
             }
             Command::Fork(asked) => self.route_fork(asked),
             Command::Rewind(asked) => self.route_rewind(asked),
+            Command::Examine(asked) => {
+                let (owner, call) = self.owned(asked.session, asked.call);
+                found(owner, Command::Examine(ExamineRequest { call, ..asked }), NO_SESSION)
+            }
             Command::Replay { ref tape, .. } => found(self.player_of(tape), command, NO_SERVER),
             Command::TendTape { ref tape, .. } => found(self.player_of(tape), command, NO_KEEPER),
             Command::ForwardAll

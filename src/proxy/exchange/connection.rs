@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Span;
 
-use crate::envelope::{Author, Transport, Via};
-use crate::event::{Event, Level, LogLine};
+use crate::envelope::{Author, Seq, Transport, Via};
+use crate::event::{CallStanding, Event, Level, LogLine};
 use crate::headers::{self, Latest, Packed, ParamHeaders};
 use crate::message::{Id, Kind, Message};
 use crate::proxy::arrival::Arrival;
@@ -143,9 +143,25 @@ impl Connection {
         self.author.is_some()
     }
 
-    /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
+    /// What there is to see of a call that has no reply yet.
+    pub async fn standing(&self, call: Seq) -> CallStanding {
+        let session = self.session.id();
+        let server = match &self.link {
+            ServerLink::Exchanges(_) => None,
+            ServerLink::Stream(server) => Some(server.clone()),
+            ServerLink::Shared(shared) => shared.asked_by(session),
+        };
+        match server {
+            Some(server) => server.standing(session, call).await,
+            None => {
+                let stream = self.session.response_to(call);
+                CallStanding { session, call, child: None, stream, unread_by_client: 0 }
+            }
+        }
+    }
+
+    /// Sends a request of the operator's, under an id that is known to nobody. Its replies are shown, and kept from the client, which would not know the id.
     pub async fn inject(self: &Arc<Self>, message: Message) {
-        let message = message.with_id(&Id::random()).unwrap_or(message);
         let mut headers = HeaderMap::from(&*self.last_headers.lock());
         headers::towards_upstream(&mut headers);
         self.refresh(&mut headers, &message);

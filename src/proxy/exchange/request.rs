@@ -22,6 +22,7 @@ use crate::proxy::arrival::{Arrival, Audience};
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::connection::{Connection, ServerLink, Submission};
 use crate::proxy::exchange::response::{ResponseContext, ResponseStream};
+use crate::proxy::session::OpenResponse;
 use crate::proxy::spine::{Disposition, Proxy};
 use crate::secret::Label;
 use crate::upstream::retry::{Attempt, may_resend};
@@ -278,6 +279,15 @@ impl ReplyGuard {
         let id = message.id().filter(|_| message.kind() == Kind::Request)?;
         let request = Some((id.clone(), seq));
         Some(Self { connection: connection.clone(), request, failed: false, over: false })
+    }
+
+    /// Notes that the answer has begun, as a stream; returns what is to be told of all that comes on it.
+    pub(super) fn has_begun(&self, status: u16) -> Option<Arc<OpenResponse>> {
+        let (id, seq) = self.request.as_ref()?;
+        let session = &self.connection.session;
+        let response = OpenResponse::new(status, session.elapsed());
+        session.note_response(id, *seq, response.clone());
+        Some(response)
     }
 
     /// The server says nothing more.

@@ -17,6 +17,7 @@ use crate::message::Message;
 use crate::proxy::arrival::{Arrival, Audience};
 use crate::proxy::exchange::connection::{Connection, ServerLink};
 use crate::proxy::exchange::request::ReplyGuard;
+use crate::proxy::session::OpenResponse;
 use crate::proxy::spine::{Disposition, Pass};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, UpstreamError};
 
@@ -53,6 +54,7 @@ pub(super) struct ResponseStream {
     held: FuturesUnordered<BoxFuture<'static, (Disposition, Framing)>>,
     ended: bool,
     guard: Option<ReplyGuard>,
+    heard: Option<Arc<OpenResponse>>,
 }
 
 impl ResponseStream {
@@ -64,7 +66,8 @@ impl ResponseStream {
         guard: Option<ReplyGuard>,
     ) -> Self {
         let held = FuturesUnordered::new();
-        Self { connection, upstream, context, request_headers, held, ended: false, guard }
+        let heard = guard.as_ref().and_then(|guard| guard.has_begun(context.status.as_u16()));
+        Self { connection, upstream, context, request_headers, held, ended: false, guard, heard }
     }
 
     fn admit(&mut self, incoming: Incoming) -> Option<Item> {
@@ -129,7 +132,11 @@ impl Stream for ResponseStream {
             if self.ended {
                 return if self.held.is_empty() { Poll::Ready(None) } else { Poll::Pending };
             }
-            match self.upstream.poll_next_unpin(context) {
+            let next = self.upstream.poll_next_unpin(context);
+            if let (Poll::Ready(Some(Ok(_))), Some(heard)) = (&next, &self.heard) {
+                heard.hear(self.connection.session.elapsed());
+            }
+            match next {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => {
                     self.ended = true;

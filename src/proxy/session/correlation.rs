@@ -6,6 +6,7 @@
 //! only: what reaches whom is decided elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::HashMap;
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::envelope::{Direction, ReplyTo, Seq, Subject};
+use crate::event::StreamStanding;
 use crate::mcp::method;
 use crate::message::{Id, Message};
 use crate::metrics::RequestTimer;
@@ -54,6 +56,26 @@ struct PendingCall {
     timer: RequestTimer,
     /// Held while its client waits for the reply, where such requests are counted.
     call: Option<TaskTrackerToken>,
+    /// The stream with which its server answers it, once that is open.
+    response: Option<Arc<OpenResponse>>,
+}
+
+/// A response that has begun, and is a stream.
+pub(in crate::proxy) struct OpenResponse {
+    status: u16,
+    /// When anything came on it last, in microseconds since the session began.
+    heard: AtomicU64,
+}
+
+impl OpenResponse {
+    pub(in crate::proxy) fn new(status: u16, at: u64) -> Arc<Self> {
+        Arc::new(Self { status, heard: AtomicU64::new(at) })
+    }
+
+    /// Notes that something came.
+    pub(in crate::proxy) fn hear(&self, at: u64) {
+        self.heard.store(at, Ordering::Relaxed);
+    }
 }
 
 /// The request that a reply may have been meant for which answers none.
@@ -98,7 +120,9 @@ impl Correlation {
         let part_of = OperationKey::of_request(request).and_then(|key| self.operations.lock().find(&key));
         let call = self.calls.as_ref().filter(|_| direction == Direction::ToServer).map(TaskTracker::token);
         let began = part_of.unwrap_or(seq);
-        self.pending.lock().insert((direction, id), PendingCall { seq, at, subject, began, timer, call });
+        self.pending
+            .lock()
+            .insert((direction, id), PendingCall { seq, at, subject, began, timer, call, response: None });
         Correlated { part_of, ..Correlated::default() }
     }
 
@@ -171,6 +195,22 @@ impl Correlation {
     /// Notes that a request ended without a reply of the peer.
     pub(super) fn fail(&self, direction: Direction, id: &Id, seq: Seq) {
         self.with_timer(direction, id, Some(seq), RequestTimer::fail);
+    }
+
+    /// Notes that the answer to a request has begun, as a stream.
+    pub(super) fn note_response(&self, id: &Id, seq: Seq, response: Arc<OpenResponse>) {
+        if let Some(request) = self.pending.lock().find((Direction::ToServer, id), Some(seq)) {
+            request.response = Some(response);
+        }
+    }
+
+    /// The stream with which a request is being answered, as it stands at a moment.
+    pub(super) fn response_to(&self, call: Seq, at: u64) -> Option<StreamStanding> {
+        let pending = self.pending.lock();
+        let (.., request) = pending.all().find(|(.., request)| request.seq == call)?;
+        let response = request.response.as_ref()?;
+        let silent = at.saturating_sub(response.heard.load(Ordering::Relaxed));
+        Some(StreamStanding { status: response.status, silent })
     }
 
     /// Counts a request of the client no longer among those that the end of tapline waits for.

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
-use crate::event::{Origin, Session, SessionState, Timestamp};
+use crate::event::{Origin, Session, SessionState, StreamStanding, Timestamp};
 use crate::filter::MessageContext;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind};
@@ -34,7 +34,7 @@ use crate::proxy::session::usage::UsageCounters;
 use crate::proxy::{Arrival, Stop};
 use crate::secret::Label;
 
-pub(in crate::proxy) use crate::proxy::session::correlation::{Correlated, NearestCall};
+pub(in crate::proxy) use crate::proxy::session::correlation::{Correlated, NearestCall, OpenResponse};
 pub(in crate::proxy) use crate::proxy::session::usage::Usage;
 
 /// Replies to nothing of which each is told; of more, every one that doubles their number. A server may send nothing else.
@@ -247,6 +247,16 @@ impl LiveSession {
     /// Notes that a request of the client ended without a reply of the server.
     pub(in crate::proxy) fn fail_request(&self, id: &Id, seq: Seq) {
         self.correlation.fail(Direction::ToServer, id, seq);
+    }
+
+    /// Notes that the answer to a request of the client has begun, as a stream.
+    pub(in crate::proxy) fn note_response(&self, id: &Id, seq: Seq, response: Arc<OpenResponse>) {
+        self.correlation.note_response(id, seq, response);
+    }
+
+    /// The stream with which a request of the client is being answered now.
+    pub(in crate::proxy) fn response_to(&self, call: Seq) -> Option<StreamStanding> {
+        self.correlation.response_to(call, self.elapsed())
     }
 
     /// Has the end of tapline wait no longer for the reply to this request of the client.

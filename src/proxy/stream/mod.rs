@@ -17,6 +17,7 @@
 //! - [`dispatch`]: all that the server says, through the spine: whom it is for, and its delivery; [`stderr_log`]: what of its stderr is
 //!   logged; [`unread`]: what becomes of a client that does not read it;
 //! - [`client`]: where a client hears what no exchange of its own carries;
+//! - [`standing`]: what can be seen of it while a call has no reply;
 //! - [`handshake`], [`restart`]: what another process must be told, and putting it in the place of one that is gone;
 //! - [`rewind`], [`told_again`]: another process that is brought to where the session was before;
 //! - [`subscription`], [`shared`]: the children that clients share, and one subscription that is open on several.
@@ -31,6 +32,7 @@ pub mod rewind;
 mod send;
 mod server;
 pub mod shared;
+mod standing;
 mod stderr_log;
 mod subscription;
 mod told_again;

@@ -8,7 +8,7 @@ use super::{
     branching, clipboard, comparing, compose, editing, hold, insight, marks, mouse, navigate, prompt, rules, search,
     sessions, tapes, typing, value,
 };
-use crate::event::{Command, OnQuit, Then};
+use crate::event::{Command, Event, OnQuit, Then};
 use crate::ui::help::marked_action;
 use crate::ui::host::{Exit, ScreenInput};
 use crate::ui::key_press::KeyPress;
@@ -34,6 +34,13 @@ pub(crate) fn input(model: &mut Model, input: ScreenInput) {
         // A signal asks no question. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
         ScreenInput::Terminate if model.quitting.leaving.is_some() => {}
         ScreenInput::Terminate => model.quit(model.settings.on_quit.unwrap_or_default(), Exit::Terminated),
+    }
+}
+
+pub(crate) fn event(model: &mut Model, event: Event) {
+    match event {
+        Event::Examined(standing) => insight::examined(model, &standing),
+        event => model.on_event(event),
     }
 }
 
@@ -162,6 +169,7 @@ fn decide(model: &mut Model, action: Action) {
         Action::Send if model.can_send_as_new() => editing::send_as_new(model),
         Action::Send => editing::send(model, editing::Strict::Json),
         Action::SendRaw => editing::send(model, editing::Strict::Nothing),
+        Action::CancelCall => editing::cancel_call(model),
         Action::Undo | Action::Redo | Action::GoToFault if model.rules_screen.editor.is_some() => {
             rules::change_text(model, action);
         }

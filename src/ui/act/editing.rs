@@ -148,6 +148,21 @@ fn call(model: &mut Model, session: SessionId, message: Message) {
     }
 }
 
+/// Gives up the call that the form waits for.
+pub(super) fn cancel_call(model: &mut Model) {
+    let now = model.now;
+    let Some(call) = model.editor.as_mut().and_then(|editor| editor.call.as_deref_mut()) else { return };
+    let session = call.session();
+    let row = call.request().and_then(|seq| model.observed.rows.get(seq));
+    // It goes out under an id of its own.
+    let Some((seq, id)) = row.and_then(|row| Some((row.envelope.seq, row.envelope.message.id()?.clone()))) else {
+        return model.warn("the call is on its way out: it can be cancelled once it is in the list");
+    };
+    call.cancel(now);
+    model.send(Command::Cancel { session, id });
+    model.notify(format!("{seq} is cancelled"));
+}
+
 /// Sends the request as one of the operator's, where its own client waits no longer.
 pub(super) fn send_as_new(model: &mut Model) {
     let Some((seq, session, message)) = model.editor.as_mut().map(|editor| {
@@ -184,7 +199,9 @@ pub(super) fn close_editor(model: &mut Model) {
             EditTarget::Held(_) => {
                 "draft kept: `<held forward>` sends it, `<held edit>` opens it again, `<held original>` discards it"
             }
-            EditTarget::Answer(_) | EditTarget::Speak(_) | EditTarget::Resend(_) => "draft kept: `<messages edit>` opens it again",
+            EditTarget::Answer(_) | EditTarget::Speak(_) | EditTarget::Resend(_) => {
+                "draft kept: `<messages edit>` opens it again"
+            }
         });
     } else {
         model.queue.drafts.remove(&editor.seq);

@@ -1,34 +1,63 @@
 //! What the messages say together: why a call has no reply yet, and how a session went in time.
 
 use crate::envelope::{Direction, Envelope, SessionId};
-use crate::event::{Level, SessionState};
+use crate::event::{CallStanding, ChildStanding, Command, ExamineRequest, Level, ProcessState, SessionState};
 use crate::message::Kind;
-use crate::text::micros_with_unit;
+use crate::text::{self, micros_with_unit};
 use crate::ui::keymap::with_keys;
-use crate::ui::model::message_rows::RowState;
+use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
 use crate::ui::model::popup::{Pager, Popup};
+use crate::ui::model::summary::plural;
 use crate::ui::model::{Model, age};
 
-/// `g w`: what is known of a call that has no reply yet.
+/// `g w`: what is known of a call that has no reply yet. The core is asked for the rest.
 pub(super) fn why(model: &mut Model) {
-    let Some(row) = model.request_here() else { return model.notify("only a request waits for a reply") };
-    let request = row.envelope.clone();
+    let is_request = |row: &MessageRow| row.envelope.kind() == Kind::Request;
+    let Some(row) = model.selected().filter(is_request).or_else(|| model.selected_pair().filter(is_request)) else {
+        return model.notify("only a request waits for a reply");
+    };
+    let (session, call) = (row.envelope.session, row.envelope.seq);
     if let Some(reply) = row.reply {
-        return model.notify(format!("{} is answered by {reply}", request.seq));
+        return model.notify(format!("{call} is answered by {reply}"));
     }
-    let mut lines = Vec::new();
-    let waits = model.open_age(&row).map(age);
-    lines.push(match (row.state, waits) {
+    let title = format!("why does {call} {} hang?", row.envelope.name().or(row.envelope.method()).unwrap_or_default());
+    let text = why_text(model, &row, None);
+    let mut pager = Pager::new(title, text);
+    pager.call = Some(call);
+    model.popup = Some(Popup::Pager(pager));
+    if model.open_age(&row).is_some() {
+        model.send(Command::Examine(ExamineRequest { session, call }));
+    }
+}
+
+/// The core has looked into a call: that stands in the explanation from now on, if it is still open.
+pub(super) fn examined(model: &mut Model, standing: &CallStanding) {
+    let is_shown = matches!(&model.popup, Some(Popup::Pager(pager)) if pager.call == Some(standing.call));
+    let Some(row) = model.observed.rows.get(standing.call).filter(|_| is_shown) else { return };
+    let text = why_text(model, &row, Some(standing));
+    if let Some(Popup::Pager(pager)) = &mut model.popup {
+        pager.replace(text);
+    }
+}
+
+fn why_text(model: &Model, row: &MessageRow, standing: Option<&CallStanding>) -> String {
+    let request = &row.envelope;
+    let asked = if request.direction == Direction::ToServer { "server" } else { "client" };
+    let mut lines = vec![match (row.state, model.open_age(row).map(age)) {
         (RowState::Held(_), _) => "it is held here: `<held forward>` sends it on".to_owned(),
-        (_, Some(age)) => format!("it went on to the server, and there is no reply after {age}"),
+        (RowState::GivenUp(at), _) => {
+            let (asker, after) = (if asked == "server" { "client" } else { "server" }, at.saturating_sub(request.at));
+            format!("its {asker} gave it up after {}, and waits for no reply", micros_with_unit(after))
+        }
+        (_, Some(age)) => format!("it went on to the {asked}, and there is no reply after {age}"),
         (_, None) if !request.was_sent() => "it was never sent on".to_owned(),
         (_, None) => "its session has ended: no reply will come".to_owned(),
-    });
+    }];
     lines.extend(session_lines(model, request.session));
-    lines.extend(traffic_lines(model, &request));
+    lines.extend(traffic_lines(model, request, asked));
+    lines.extend(standing.map(|standing| standing_lines(standing, request.direction)).unwrap_or_default());
     lines.extend(server_lines(model, request.session));
-    let title = format!("why does {} {} hang?", request.seq, request.name().or(request.method()).unwrap_or_default());
-    model.popup = Some(Popup::Pager(Pager::new(title, with_keys(&model.settings.keys, &lines.join("\n")))));
+    with_keys(&model.settings.keys, &lines.join("\n"))
 }
 
 fn session_lines(model: &Model, id: SessionId) -> Vec<String> {
@@ -42,8 +71,8 @@ fn session_lines(model: &Model, id: SessionId) -> Vec<String> {
     vec![state, format!("the server: {}", row.session.upstream)]
 }
 
-/// What else is on its way in the session, and what came from the server since.
-fn traffic_lines(model: &Model, request: &Envelope) -> Vec<String> {
+/// What else is on its way in the session, and what came from the other side since.
+fn traffic_lines(model: &Model, request: &Envelope, asked: &str) -> Vec<String> {
     let (rows, _) = model.messages();
     let from = rows.find(request.seq).unwrap_or_else(|near| near);
     let later = (from + 1..rows.len()).filter_map(|position| rows.at(position));
@@ -51,19 +80,77 @@ fn traffic_lines(model: &Model, request: &Envelope) -> Vec<String> {
     for row in later.filter(|row| row.envelope.session == request.session).take(10_000) {
         let is_back = row.envelope.direction != request.direction;
         since += usize::from(is_back);
-        open += usize::from(row.envelope.kind() == Kind::Request && row.reply.is_none());
+        open += usize::from(!is_back && row.envelope.kind() == Kind::Request && row.reply.is_none());
         if is_back {
             last = Some(row.envelope.clone());
         }
     }
-    let mut lines = vec![match since {
-        0 => "nothing came back from there since: it is busy, blocked, or does not read".to_owned(),
-        count => format!("{count} messages came back from there since, so it is alive"),
+    let began = model.observed.sessions.get(request.session).map(|row| row.session.started);
+    let ago = |at: u64| began.map(|began| age(model.now.0.saturating_sub(began.plus_micros(at).0)));
+    let mut lines = vec![match last {
+        None => format!("the {asked} has said nothing since"),
+        Some(last) => {
+            let what = [last.method(), last.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            let ago = ago(last.at).map(|ago| format!(", {ago} ago")).unwrap_or_default();
+            let count = plural(since, "messages");
+            format!("the {asked} has said {count} since, so it is alive: the last is {} {what}{ago}", last.seq)
+        }
     }];
-    lines.extend(last.map(|last| format!("the last of them: {} {}", last.seq, last.method().unwrap_or_default())));
     if open > 0 {
-        lines.push(format!("{open} later requests wait as well: it may take one at a time"));
+        lines.push(format!("{} behind it without a reply, too: it may take one at a time", plural(open, "requests")));
     }
+    lines
+}
+
+/// What the core saw.
+fn standing_lines(standing: &CallStanding, direction: Direction) -> Vec<String> {
+    let mut lines = Vec::new();
+    match (&standing.child, &standing.stream) {
+        (Some(child), _) => lines.extend(child_lines(child)),
+        (None, Some(stream)) => lines.push(format!(
+            "its response has begun, with status {}: the stream is open, and silent for {}",
+            stream.status,
+            age(stream.silent)
+        )),
+        (None, None) if direction == Direction::ToServer => {
+            lines.push("no response has begun: the server has the request, or what stands before it".to_owned());
+        }
+        (None, None) => {}
+    }
+    if standing.unread_by_client > 0 {
+        let size = text::size(standing.unread_by_client);
+        lines.push(format!("the client does not read: {size} of what the server said wait for it"));
+    }
+    lines
+}
+
+/// Whether the command reads, and what its processes do.
+fn child_lines(child: &ChildStanding) -> Vec<String> {
+    let behind = if child.unwritten == 0 {
+        String::new()
+    } else {
+        format!(", and {} behind them", plural(usize::try_from(child.unwritten).unwrap_or(usize::MAX), "messages"))
+    };
+    let mut lines = Vec::new();
+    match (child.is_deaf, child.unread) {
+        (true, _) => lines.push("its stdin is closed: it reads nothing any more".to_owned()),
+        (false, Some(0)) => lines.push("it has read all that was written to its stdin".to_owned()),
+        (false, Some(bytes)) => {
+            lines.push(format!("it does not read: {} lie in its stdin{behind}", text::size(bytes)));
+        }
+        (false, None) if child.unwritten > 0 => lines.push(format!("it does not read: its stdin is full{behind}")),
+        (false, None) => {}
+    }
+    lines.extend(child.processes.iter().map(|process| {
+        let what = match process.state {
+            ProcessState::Stopped => format!("is stopped, by a signal or a debugger: `kill -CONT {}`", process.id),
+            ProcessState::Blocked => "is blocked in the kernel, as by a disk or a network drive".to_owned(),
+            ProcessState::Ended => "has ended".to_owned(),
+            _ if process.load >= BUSY => format!("computes: {} % of a core", process.load),
+            ProcessState::Running | ProcessState::Sleeping => "waits for something, and uses no processor".to_owned(),
+        };
+        format!("process {} {} {what}", process.id, process.name)
+    }));
     lines
 }
 
@@ -78,6 +165,9 @@ fn server_lines(model: &Model, id: SessionId) -> Vec<String> {
     std::iter::once("\nwhat was last said of it:".to_owned()).chain(last).collect()
 }
 
+/// Percent of a core from which on a process is at work.
+const BUSY: u64 = 10;
+
 /// Columns of the bars.
 const BARS: usize = 48;
 /// Exchanges of a timeline: the latest.
@@ -91,8 +181,9 @@ pub(super) fn timeline(model: &mut Model) {
     let requests = of.filter(|row| row.envelope.session == session && row.envelope.kind() == Kind::Request).take(MOST);
     let mut calls: Vec<_> = requests
         .map(|row| {
-            let took = rows.took(&row).or_else(|| model.open_age(&row));
-            (row.envelope.clone(), took.unwrap_or_default(), row.reply.is_none())
+            let ended = rows.took(&row).or_else(|| MessageRows::given_up_after(&row));
+            let took = ended.or_else(|| model.open_age(&row));
+            (row.envelope.clone(), took.unwrap_or_default(), ended.is_none())
         })
         .collect();
     calls.reverse();
@@ -107,13 +198,8 @@ pub(super) fn timeline(model: &mut Model) {
         let (from, to) = (column(envelope.at), column(envelope.at + took));
         let bar = format!("{}{}{}", " ".repeat(from), full.repeat(to - from), if *is_open { open } else { full });
         let subject = envelope.name().or(envelope.method()).unwrap_or_default();
-        let (subject, seq) = (crate::text::fit(&crate::text::sanitize(subject), 24), envelope.seq.to_string());
-        format!(
-            "{seq:>7} {} {} {:>7}\n",
-            crate::text::pad(&subject, 24),
-            crate::text::pad(&bar, BARS),
-            micros_with_unit(*took)
-        )
+        let (subject, seq) = (text::fit(&text::sanitize(subject), 24), envelope.seq.to_string());
+        format!("{seq:>7} {} {} {:>7}\n", text::pad(&subject, 24), text::pad(&bar, BARS), micros_with_unit(*took))
     });
     let text: String = lines.collect();
     let title = format!("timeline, {} in all", micros_with_unit(all));
@@ -138,8 +224,13 @@ pub(super) fn sequence(model: &mut Model) {
         let mut words = vec![envelope.kind().word().to_owned()];
         words.extend([envelope.method(), envelope.name()].into_iter().flatten().map(str::to_owned));
         words.extend(envelope.reply_to.as_ref().map(|to| micros_with_unit(to.took)));
-        let words = crate::text::fit(&crate::text::sanitize(&words.join(" ")), LANE - 6);
-        let rest = line.repeat(LANE.saturating_sub(crate::text::width(&words) + 5));
+        words.extend(model.open_age(&row).map(|waits| format!("(no reply for {})", age(waits))));
+        if row.reply.is_none() {
+            let after = MessageRows::given_up_after(&row);
+            words.extend(after.map(|after| format!("(given up after {})", micros_with_unit(after))));
+        }
+        let words = text::fit(&text::sanitize(&words.join(" ")), LANE - 6);
+        let rest = line.repeat(LANE.saturating_sub(text::width(&words) + 5));
         // What was not sent on does not arrive.
         let arrow = match (envelope.direction, envelope.was_sent()) {
             (Direction::ToServer, false) => format!("{line}{line} {words} {rest}x"),

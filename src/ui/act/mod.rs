@@ -22,4 +22,4 @@ mod tapes;
 mod typing;
 mod value;
 
-pub(crate) use dispatch::input;
+pub(crate) use dispatch::{event, input};

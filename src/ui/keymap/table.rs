@@ -2,6 +2,7 @@
 
 use super::context::KeyContext;
 use crate::ui::model::motion::Motion;
+use crate::ui::model::own_call::OwnCall;
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane, ScreenKind};
 
@@ -110,6 +111,7 @@ pub(crate) enum Action {
     Narrow,
     Send,
     SendRaw,
+    CancelCall,
     Outside,
     Format,
     Undo,
@@ -366,6 +368,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "send what is written, where it is JSON; as a new request where it is not held any more",
     )
     .when(Model::can_send_edit),
+    key(C::Editor, &["ctrl k"], A::CancelCall, "cancel the call", "give up the call that waits: its server is told")
+        .when(|m| m.own_call().is_some_and(OwnCall::waits)),
     key(C::Editor, &["esc"], A::Back, "back (kept)", "back; what is written is kept"),
     // `ctrl e` and `ctrl f` are motion there, as wherever text is typed.
     key(C::Editor, &["f4"], A::Outside, "$EDITOR", "edit in $EDITOR"),

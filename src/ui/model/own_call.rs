@@ -31,6 +31,10 @@ pub(crate) enum CallState {
     Waiting,
     /// A notification: nothing comes back.
     Told,
+    /// The operator gave it up, after so long.
+    Cancelled {
+        after: u64,
+    },
     Answered {
         seq: Seq,
         took: u64,
@@ -47,6 +51,11 @@ impl OwnCall {
 
     pub(crate) fn waits(&self) -> bool {
         self.state == CallState::Waiting
+    }
+
+    /// Waits no longer.
+    pub(crate) fn cancel(&mut self, now: Timestamp) {
+        self.state = CallState::Cancelled { after: now.0.saturating_sub(self.since.0) };
     }
 
     /// Its number, once it passed.

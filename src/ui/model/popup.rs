@@ -4,6 +4,7 @@ use super::input_line::InputLine;
 use super::motion::ListCursor;
 use super::offers::OfferList;
 use super::rule_form::RuleForm;
+use crate::envelope::Seq;
 use crate::event::{BlockError, Ticket};
 use crate::mcp::error_code::ErrorCode;
 
@@ -51,6 +52,8 @@ pub(crate) struct Pager {
     pub(crate) text: String,
     /// Lines begin with the sign of a difference.
     pub(crate) is_diff: bool,
+    /// The call that it explains, of which more may become known.
+    pub(crate) call: Option<Seq>,
     /// The text in lines of the width it is shown with.
     pub(crate) lines: Vec<String>,
     width: usize,
@@ -60,7 +63,12 @@ pub(crate) struct Pager {
 
 impl Pager {
     pub(crate) fn new(title: String, text: String) -> Self {
-        Self { title, text, is_diff: false, lines: Vec::new(), width: 0, top: 0, height: 0 }
+        Self { title, text, is_diff: false, call: None, lines: Vec::new(), width: 0, top: 0, height: 0 }
+    }
+
+    /// Takes another text in its place.
+    pub(crate) fn replace(&mut self, text: String) {
+        (self.text, self.width) = (text, 0);
     }
 
     /// Breaks the text into lines again where the width changed.

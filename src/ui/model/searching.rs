@@ -240,12 +240,16 @@ impl Model {
         let typed = search.typed.clone();
         match search.nearest(here, jump) {
             Some(found) => {
-                match jump.forward {
-                    true if found < here => self.notify("from the top again"),
-                    false if found > here => self.notify("from the end again"),
-                    _ => {}
-                }
+                let from = match jump.forward {
+                    true if found < here => Some("top"),
+                    false if found > here => Some("end"),
+                    _ => None,
+                };
                 self.go_to_match(found);
+                if let Some(end) = from {
+                    let place = self.search_status().and_then(|it| Some(format!(": {} of {}", it.at?, it.count)));
+                    self.notify(format!("from the {end} again{}", place.unwrap_or_default()));
+                }
             }
             None if !search.scan.done => search.wanted = Some(jump),
             None => self.warn(format!("`{typed}` is not found here")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rig::{Rig, World, session, session_id, text_result};
 use super::scenes::{offer, offer_anew, own_call};
 use crate::envelope::{Direction, Via};
-use crate::event::{Event, Holding, Level, LogLine};
+use crate::event::{Command, Event, Holding, Level, LogLine};
 
 /// A session in which nothing was listed.
 fn begun() -> Rig {
@@ -165,6 +165,30 @@ fn reply_stands_beside_its_call() {
     assert!(picture.contains("Failed #1401 after 10ms") && picture.contains("no such city"), "{picture}");
     rig.press("esc");
     assert!(rig.model.editor.is_none());
+}
+
+/// One key gives up what waits; the form stays.
+#[test]
+fn own_call_is_given_up() {
+    let mut rig = begun();
+    let (mut world, call) = own_call(&mut rig);
+    rig.model.now = rig.model.now.plus_micros(3_000_000);
+    rig.commands();
+    assert!(rig.picture().contains("ctrl k cancel the call"), "{}", rig.picture());
+    let commands = rig.press("ctrl-k").commands();
+    let id = call.message.id().unwrap();
+    assert!(
+        matches!(&commands[..], [Command::Cancel { session, id: it }] if *session == session_id(2) && it == id),
+        "{commands:?}"
+    );
+    let picture = rig.picture();
+    assert!(picture.contains("Cancelled after 3s") && picture.contains(r#""city": "Rome""#), "{picture}");
+    assert!(!picture.contains("cancel the call"), "once only: {picture}");
+    // What comes late is in the list.
+    rig.on_event(Event::Passed(Arc::new(world.reply(&call, 3100, &text_result("booked")))));
+    assert!(rig.picture().contains("Cancelled after 3s"), "{}", rig.picture());
+    rig.press("esc");
+    assert!(!rig.picture().contains("goes on"), "{}", rig.picture());
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! What the operator notes of messages and keeps of them: marks, comments, orders, comparisons, filters with names, rules, colours.
 
+use std::sync::Arc;
+
 use ratatui::style::Color;
 
-use super::rig::{Rig, World, busy, busy_with, held};
-use crate::event::{Command, Event, Ticket};
+use super::rig::{Rig, START, World, busy, busy_with, held};
+use crate::envelope::{Direction, Seq};
+use crate::event::{
+    CallStanding, ChildStanding, Command, Event, ExamineRequest, Landmark, Level, LogLine, ProcessStanding,
+    ProcessState, StreamStanding, Ticket,
+};
 use crate::filter::SavedFilters;
 use crate::ui::Settings;
 use crate::ui::model::{Effect, Model};
@@ -24,7 +30,7 @@ fn marks_and_comments_are_found_and_survive_a_resync() {
     for event in [Event::ResyncStarted].into_iter().chain(super::rig::busy_events()).chain([Event::ResyncDone]) {
         rig.on_event(event);
     }
-    rig.model.tick(super::rig::START.plus_micros(21_000_000));
+    rig.model.tick(START.plus_micros(21_000_000));
     assert_eq!(shown(&rig), [1189, 1195]);
     rig.press("G");
     assert!(rig.picture().contains("; why?"), "{}", rig.picture());
@@ -138,7 +144,7 @@ fn model_takes_filters_of_files_before_those_remembered() {
     let mut filters = SavedFilters::default();
     filters.put("a", "~q").unwrap();
     let settings = Settings { filters, remembered: vec!["@a ~r".to_owned(), "~n".to_owned()], ..Settings::default() };
-    let model = Model::new(settings, super::rig::START);
+    let model = Model::new(settings, START);
     assert_eq!((model.settings.filters.get("a"), &model.filters[..]), (Some("~q"), &["~n".to_owned()][..]));
 }
 
@@ -147,15 +153,14 @@ fn call_is_composed_of_what_the_server_offers() {
     let mut rig = busy(120, 36);
     let mut world = World::new();
     world.seq = 1300;
-    let list =
-        world.message(1, crate::envelope::Direction::ToServer, r#"{"jsonrpc":"2.0","id":91,"method":"tools/list"}"#);
+    let list = world.message(1, Direction::ToServer, r#"{"jsonrpc":"2.0","id":91,"method":"tools/list"}"#);
     let schema = r#"{"type":"object","properties":{"city":{"type":"string"},"unit":{"enum":["c","f"]}},"required":["city","unit"]}"#;
     let tools = format!(
         r#""result":{{"tools":[{{"name":"forecast","description":"Weather to come","inputSchema":{schema}}},{{"name":"book"}}]}}"#
     );
     let listed = world.reply(&list, 3, &tools);
     for envelope in [list, listed] {
-        rig.on_event(Event::Passed(std::sync::Arc::new(envelope)));
+        rig.on_event(Event::Passed(Arc::new(envelope)));
     }
     let picture = rig.press("C").picture();
     assert!(picture.contains("Weather to come") && picture.contains("book"), "{picture}");
@@ -171,12 +176,109 @@ fn call_is_composed_of_what_the_server_offers() {
     assert!(sent.contains(r#""arguments":{"city":"Oslo","unit":"c"}"#), "{sent}");
 }
 
+/// The core is asked what it sees of the command, and what it answers stands in the explanation that is open.
+#[test]
+fn open_call_says_what_its_command_does() {
+    let mut rig = busy(120, 36);
+    rig.commands();
+    let commands = rig.press(": 1 1 9 6 enter g w").commands();
+    let asked = ExamineRequest { session: super::rig::session_id(2), call: Seq(1196) };
+    assert!(matches!(&commands[..], [Command::Examine(it)] if *it == asked), "{commands:?}");
+    let process = |id, name: &str, state, load| ProcessStanding { id, name: name.to_owned(), state, load };
+    let child = ChildStanding {
+        unwritten: 2,
+        unread: Some(4_096),
+        is_deaf: false,
+        processes: vec![
+            process(40, "npx", ProcessState::Sleeping, 0),
+            process(41, "node", ProcessState::Stopped, 0),
+            process(42, "worker", ProcessState::Sleeping, 93),
+        ],
+    };
+    let found = CallStanding {
+        session: asked.session,
+        call: asked.call,
+        child: Some(child),
+        stream: None,
+        unread_by_client: 3 << 20,
+    };
+    rig.on_event(Event::Examined(found.clone().into()));
+    let picture = rig.picture();
+    for expected in [
+        "it does not read: 4.0k lie in its stdin, and 2 messages behind them",
+        "process 40 npx waits for something, and uses no processor",
+        "process 41 node is stopped, by a signal or a debugger: `kill -CONT 41`",
+        "process 42 worker computes: 93 % of a core",
+        "the client does not read: 3.0M of what the server said wait for it",
+    ] {
+        assert!(picture.contains(expected), "{expected}: {picture}");
+    }
+    let stream = Some(StreamStanding { status: 200, silent: 7_000_000 });
+    rig.on_event(Event::Examined(CallStanding { child: None, stream, unread_by_client: 0, ..found.clone() }.into()));
+    let picture = rig.picture();
+    assert!(picture.contains("status 200: the stream is open, and silent for 7s"), "{picture}");
+    // Of another call, or too late, it is shown nowhere.
+    rig.on_event(Event::Examined(CallStanding { call: Seq(1189), ..found.clone() }.into()));
+    assert_eq!(rig.picture(), picture);
+    rig.press("esc");
+    rig.on_event(Event::Examined(found.into()));
+    assert!(!rig.picture().contains("hang?"), "{}", rig.picture());
+}
+
+#[test]
+fn call_to_the_client_says_whom_it_waits_for() {
+    let mut rig = busy(120, 36);
+    let picture = rig.press(": 1 1 9 8 enter g w").picture();
+    assert!(picture.contains("why does #1198 sampling/createMessage hang?"), "{picture}");
+    assert!(picture.contains("it is held here: `a` sends it on"), "{picture}");
+    let mut world = World::new();
+    world.seq = 1300;
+    let raw = r#"{"jsonrpc":"2.0","id":"s8","method":"elicitation/create","params":{}}"#;
+    rig.on_event(Event::Passed(Arc::new(world.message(1, Direction::ToClient, raw))));
+    let picture = rig.press("esc : 1 3 0 1 enter g w").picture();
+    assert!(picture.contains("it went on to the client, and there is no reply"), "{picture}");
+    assert!(picture.contains("the client has said nothing since"), "{picture}");
+}
+
+/// Told by a notification, or, from revision 2026-07-28 on, by hanging up.
+#[test]
+fn call_that_its_client_gave_up_runs_on_no_longer() {
+    let mut rig = busy(120, 36);
+    let mut world = World::new();
+    world.seq = 1300;
+    let mut cancelled = world.message(
+        2,
+        Direction::ToServer,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#,
+    );
+    cancelled.at = rig.model.observed.rows.get(Seq(1196)).unwrap().envelope.at + 3_000_000;
+    rig.on_event(Event::Passed(Arc::new(cancelled)));
+    let row = |rig: &mut Rig, seq: &str| {
+        let picture = rig.picture();
+        picture.lines().find(|line| line.contains(seq)).map(str::to_owned).expect(&picture)
+    };
+    assert!(row(&mut rig, " 1196 ").contains("x3.0s│"), "{}", rig.picture());
+    let picture = rig.press(": 1 1 9 6 enter g w").picture();
+    assert!(picture.contains("its client gave it up after 3.0s, and waits for no reply"), "{picture}");
+    let picture = rig.press("esc g d").picture();
+    assert!(picture.contains("request tools/call fetch (given up after 3.0s)"), "{picture}");
+    rig.press("esc G");
+    let call = world.call(2, 8, "fetch", "{}");
+    let at = START.plus_micros(call.at + 2_000_000);
+    rig.on_event(Event::Passed(Arc::new(call)));
+    assert!(row(&mut rig, " 1302 ").contains("▸"), "{}", rig.picture());
+    let line = LogLine::new(Level::Debug, "proxy", "the client hung up on #1302").of(super::rig::session_id(2));
+    let line = line.about(Seq(1302)).as_landmark(Landmark::HangUp);
+    rig.on_event(Event::Log(LogLine { at, ..line }));
+    assert!(row(&mut rig, " 1302 ").contains("x2.0s│"), "{}", rig.picture());
+}
+
 #[test]
 fn open_call_says_why_and_calls_stand_on_a_line_of_time() {
     let mut rig = busy(120, 36);
     let picture = rig.press(": 1 1 9 6 enter g w").picture();
     assert!(picture.contains("why does #1196 fetch hang?") && picture.contains("no reply after 8s"), "{picture}");
-    assert!(picture.contains("nothing came back from there since"), "{picture}");
+    assert!(picture.contains("the server has said nothing since"), "{picture}");
     let picture = rig.press("esc : 1 1 8 9 enter g t").picture();
     assert!(picture.contains("timeline") && picture.contains("git_log") && picture.contains("1.1s"), "{picture}");
 }

@@ -39,6 +39,7 @@ fn draw_reply(model: &Model, call: &OwnCall, frame: &mut Frame<'_>, area: Rect) 
     let (role, title) = match call.state {
         CallState::Waiting => (Role::Held, format!(" Waiting {} ", age(model.now.0.saturating_sub(call.since.0)))),
         CallState::Told => (Role::Good, " Sent ".to_owned()),
+        CallState::Cancelled { after } => (Role::Dim, format!(" Cancelled after {} ", age(after))),
         CallState::Answered { seq, took, failed } => {
             let (role, word) = if failed { (Role::Bad, "Failed") } else { (Role::Good, "Reply") };
             (role, format!(" {word} {seq} after {} ", text::micros_with_unit(took)))
@@ -54,6 +55,9 @@ fn draw_reply(model: &Model, call: &OwnCall, frame: &mut Frame<'_>, area: Rect) 
             rows.take(usize::from(inner.height)).map(|row| (Role::Plain, row.to_owned())).collect()
         }
         CallState::Told => vec![(Role::Dim, "a notification: nothing comes back".to_owned())],
+        CallState::Cancelled { .. } => {
+            vec![(Role::Dim, "its server is told that nobody waits for the reply".to_owned())]
+        }
         CallState::Waiting => waiting_words(model, call),
     };
     let mut row = 0;
@@ -67,7 +71,10 @@ fn draw_reply(model: &Model, call: &OwnCall, frame: &mut Frame<'_>, area: Rect) 
 
 /// What can be said of a call that has no reply yet.
 fn waiting_words(model: &Model, call: &OwnCall) -> Vec<(Role, String)> {
-    let mut words = vec![(Role::Dim, "its reply is shown here, and is not delivered to the client".to_owned())];
+    let mut words = vec![(
+        Role::Dim,
+        "its reply is shown here, and is not delivered to the client; `ctrl k` gives it up".to_owned(),
+    )];
     words.extend(call.progress.clone().map(|progress| (Role::Accent, progress)));
     // Where the server is gone, no reply tells of it.
     let is_of_call =

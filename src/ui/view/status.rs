@@ -15,9 +15,10 @@ use crate::ui::theme::Role;
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let mut left = vec![styled(model, Role::Badge, " tapline "), Span::raw(" ")];
-    left.extend(front(model, width));
-    left.extend(badges(model));
-    let right = figures(model, width);
+    let (badges, right) = (badges(model), figures(model, width));
+    let others: usize = left.iter().chain(&badges).chain(&right).map(Span::width).sum();
+    left.extend(front(model, width, width.saturating_sub(others)));
+    left.extend(badges);
     let used: usize = left.iter().map(Span::width).sum();
     let room = width.saturating_sub(used);
     let right_width: usize = right.iter().map(Span::width).sum();
@@ -28,7 +29,8 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     put(frame, area, 0, Line::from(left));
 }
 
-fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
+/// `room`: what all the rest of the line leaves.
+fn front(model: &Model, width: usize, room: usize) -> Vec<Span<'static>> {
     let Some((url, upstream)) = &model.observed.front else {
         return vec![styled(model, Role::Dim, "starting ")];
     };
@@ -39,10 +41,12 @@ fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
     if width < 100 {
         return vec![styled(model, Role::Strong, short(url, 24) + " ")];
     }
+    let url = short(url, 30);
+    let room = room.saturating_sub(text::width(&url) + 6).max(34);
     vec![
-        styled(model, Role::Strong, short(url, 30)),
+        styled(model, Role::Strong, url),
         styled(model, Role::Dim, " > "),
-        styled(model, Role::Plain, short(upstream_name(upstream), 34) + " "),
+        styled(model, Role::Plain, short(upstream_name(upstream), room) + " "),
     ]
 }
 

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
 use crate::mcp::era::MODERN_REVISIONS;
 use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, META, PROTOCOL_VERSION, cancelled_id};
@@ -73,6 +74,11 @@ impl SharedServer {
 
     pub(in crate::proxy) fn label(&self) -> &Label {
         &self.label
+    }
+
+    /// The child on which a request of the session waits.
+    pub(in crate::proxy) fn asked_by(&self, session: SessionId) -> Option<Arc<StreamServer>> {
+        self.children.lock().servers().find(|server| server.has_request_of(session)).cloned()
     }
 
     /// One exchange of a client, already through the spine. What it asks first is whether the command knows the revision at all.
