@@ -39,7 +39,7 @@ pub struct AcceptedValues {
 /// # Errors
 /// Where the tape cannot be read, or not be written.
 pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, TapeError> {
-    let text = fs::read_to_string(path).map_err(|source| TapeError::unread(path, source))?;
+    let text = fs::read_to_string(path).map_err(|error| TapeError::unread(path, error))?;
     let by_request: HashMap<Seq, &LiveReply> = replies.iter().map(|reply| (reply.request, reply)).collect();
     let mut accepted = AcceptedValues::default();
     let header = text.lines().next().and_then(|line| serde_json::from_str::<TapeHeader>(line).ok());
@@ -53,7 +53,7 @@ pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, Tape
     };
     let lines: Vec<_> = text.split_inclusive('\n').map(&mut now).collect();
     if accepted.values > 0 {
-        let cannot = |source| TapeError::CannotWrite { path: path.to_owned(), source };
+        let cannot = |error| TapeError::CannotWrite { path: path.to_owned(), error };
         let beside = path.with_extension("new");
         fs::write(&beside, lines.concat()).map_err(cannot)?;
         fs::set_permissions(&beside, fs::metadata(path).map_err(cannot)?.permissions()).map_err(cannot)?;

@@ -228,12 +228,19 @@ pub enum TapeError {
     /// Nothing is there. Commands that look for a tape by a part of its name say the same.
     #[error("there is no tape {}; `tapline tape ls` lists those that are kept", path.display())]
     Missing { path: PathBuf },
-    #[error("cannot create {}", path.display())]
-    CannotCreate { path: PathBuf, source: io::Error },
-    #[error("cannot write {}", path.display())]
-    CannotWrite { path: PathBuf, source: io::Error },
-    #[error("cannot read {}", path.display())]
-    CannotRead { path: PathBuf, source: io::Error },
+    // The cause is part of the text: most of those who show it show no more than that.
+    #[error("cannot create {}: {error}", path.display())]
+    CannotCreate { path: PathBuf, error: io::Error },
+    #[error("cannot write {}: {error}", path.display())]
+    CannotWrite { path: PathBuf, error: io::Error },
+    #[error("cannot read {}: {error}", path.display())]
+    CannotRead { path: PathBuf, error: io::Error },
+    /// A packed tape that was cut or damaged is not made to look whole.
+    #[error(
+        "{} is not changed: {problem}; `tapline tape pack --undo` writes what is whole to another file",
+        path.display()
+    )]
+    Broken { path: PathBuf, problem: String },
     #[error("{} is not a tape: {why}", path.display())]
     NotATape { path: PathBuf, why: String },
     #[error(
@@ -248,13 +255,23 @@ pub enum TapeError {
 
 impl TapeError {
     /// Why a tape could not be opened, or not be read on.
-    pub fn unread(path: &Path, source: io::Error) -> Self {
+    pub fn unread(path: &Path, error: io::Error) -> Self {
         let path = path.to_owned();
-        if source.kind() == io::ErrorKind::NotFound {
-            Self::Missing { path }
-        } else {
-            Self::CannotRead { path, source }
-        }
+        if error.kind() == io::ErrorKind::NotFound { Self::Missing { path } } else { Self::CannotRead { path, error } }
+    }
+
+    /// Why not even the first line of a tape can be read.
+    pub(super) fn unread_at_all(path: &Path, error: io::Error) -> Self {
+        let why = match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                "it is packed, and cut before its first line ends: nothing of it can be read"
+            }
+            io::ErrorKind::InvalidData => {
+                "it is packed, and damaged before its first line ends: nothing of it can be read"
+            }
+            _ => return Self::unread(path, error),
+        };
+        Self::CannotRead { path: path.to_owned(), error: io::Error::new(error.kind(), why) }
     }
 }
 

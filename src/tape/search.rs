@@ -16,7 +16,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
 use crate::filter::Filter;
-use crate::tape::read::{LineStretches, STRETCH, TapeBytes, TapeEntry, TapeReader, on_all_cores};
+use crate::tape::read::{LineStretches, STRETCH, TapeBytes, TapeEntry, TapeReader, on_all_cores, read_no_further};
 use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
@@ -111,7 +111,7 @@ fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) 
         let lines = match stretches.read_next() {
             Ok(Some(lines)) => lines,
             Ok(None) => return Ok(true),
-            Err(error) => return Err(format!("line {}: the file cannot be read further: {error}", before + 1)),
+            Err(error) => return Err(format!("line {}: {}", before + 1, read_no_further(&error))),
         };
         for part in on_all_cores(lines, |part| scan.scan(part)) {
             for (line, envelope) in part.found {

@@ -6,6 +6,7 @@ mod support;
 mod attach;
 mod auth;
 mod bad_input;
+mod bad_tapes;
 mod branches;
 mod breakpoints;
 mod bridges;

@@ -42,7 +42,7 @@ pub(super) fn verify(
             }
             Err(error) => {
                 status = 2;
-                exit::print_error(&with_source(&error));
+                exit::print_error(&error.to_string());
             }
         }
     }
@@ -72,13 +72,6 @@ pub(super) fn sign(shelf: &TapeShelf, tapes: &[PathBuf], key: &Path) -> Result<E
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn with_source(error: &TapeError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 fn verdict(path: &Path, found: &Verification, text: &mut String) {
@@ -169,7 +162,10 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
         regexes: args.regex.clone(),
         entropy: args.entropy,
     };
-    let replaced = care::redact(&path, &to, rules)?;
+    let (replaced, broken) = care::redact(&path, &to, rules)?;
+    if let Some(problem) = broken {
+        exit::print_error(&format!("{}: {problem}", path.display()));
+    }
     print(&format!(
         "{}  {replaced} values replaced; look through it before you share it\n",
         sanitize(&to.display().to_string())
@@ -190,25 +186,29 @@ pub(super) fn rename(shelf: &TapeShelf, given: &Path, name: &str) -> Result<Exit
     if to.exists() {
         return Err(ExitError::from(anyhow!("{} is there already; take another name", to.display())));
     }
-    std::fs::rename(&path, &to).map_err(|source| TapeError::CannotWrite { path: to.clone(), source })?;
+    std::fs::rename(&path, &to).map_err(|error| TapeError::CannotWrite { path: to.clone(), error })?;
     print(&format!("{}\n", sanitize(&to.display().to_string())))
 }
 
 pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<ExitCode, ExitError> {
     let packing = if undo { Packing::Plain } else { Packing::Zstd };
-    let mut text = String::new();
+    let (mut text, mut status) = (String::new(), ExitCode::SUCCESS);
     for given in tapes {
         let path = closed(shelf, given)?;
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |it| it.len());
         let before = bytes(&path);
-        let _ = match care::pack(&path, packing)? {
-            Some(to) => {
-                writeln!(text, "{}  {} -> {}", sanitize(&to.display().to_string()), size(before), size(bytes(&to)),)
-            }
-            None => writeln!(text, "{}  is so already", sanitize(&path.display().to_string())),
+        let Some((to, broken)) = care::pack(&path, packing)? else {
+            let _ = writeln!(text, "{}  is so already", sanitize(&path.display().to_string()));
+            continue;
         };
+        let _ = writeln!(text, "{}  {} -> {}", sanitize(&to.display().to_string()), size(before), size(bytes(&to)));
+        if let Some(problem) = broken {
+            exit::print_error(&format!("{}: {problem}; it stays as it is", path.display()));
+            status = ExitCode::FAILURE;
+        }
     }
-    print(&text)
+    print(&text)?;
+    Ok(status)
 }
 
 pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, ExitError> {
@@ -224,7 +224,7 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     for path in &chosen {
         // What is no tape is not ours to remove.
         let removed = match TapeReader::open(path) {
-            Err(error) => Err(with_source(&error)),
+            Err(error) => Err(error.to_string()),
             Ok(_) if args.dry_run => Ok(()),
             Ok(_) => std::fs::remove_file(path).map_err(|error| format!("cannot remove {}: {error}", path.display())),
         };

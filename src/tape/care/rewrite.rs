@@ -14,7 +14,7 @@ use super::signature::SIGNATURE;
 use crate::event::{TapeEdit, Timestamp};
 use crate::tape::format::{Mark, TapeError};
 use crate::tape::name::{PACKED, SUFFIX};
-use crate::tape::read::{TapeBytes, TapeReader};
+use crate::tape::read::{Problem, TapeBytes, TapeReader, is_broken, read_no_further};
 use crate::tape::redact::{RedactRules, Redactor};
 
 /// How hard zstd tries. Three is its own choice: 200 MB/s and more.
@@ -37,7 +37,7 @@ pub enum Packing {
 pub type LineChange<'c> = dyn FnMut(u64, Vec<u8>) -> Vec<u8> + 'c;
 
 /// Writes a tape to another file, line by line; the lines of old seals go, and a new one ends it where the old had one or
-/// `reseal` says so.
+/// `reseal` says so. Returns where a packed one was cut or damaged: what stands before is written, unless it were to take its place.
 ///
 /// # Errors
 /// Where the tape cannot be read, or the file not be written. Then there is no new file.
@@ -47,18 +47,43 @@ pub fn rewrite(
     packing: Packing,
     reseal: bool,
     change: &mut LineChange<'_>,
-) -> Result<(), TapeError> {
+) -> Result<Option<Problem>, TapeError> {
     // It is a tape, and one that we know.
     TapeReader::open(from)?;
     let beside = to.with_file_name(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
-    let cannot_write = |source| TapeError::CannotWrite { path: to.to_owned(), source };
+    let cannot_write = |error| TapeError::CannotWrite { path: to.to_owned(), error };
     let file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
-    let written = write_rewritten(from, file, packing, reseal, change).and_then(|()| std::fs::rename(&beside, to));
-    written.map_err(|source| {
+    let written = write_rewritten(from, file, packing, reseal, change).map_err(cannot_write);
+    let written = written.and_then(|ended| ended.judged(from, to));
+    let renamed = written.and_then(|problem| std::fs::rename(&beside, to).map(|()| problem).map_err(cannot_write));
+    renamed.inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
-        cannot_write(source)
     })
+}
+
+/// How far a tape could be read.
+enum Ended {
+    Whole,
+    Unread { line: u64, error: io::Error },
+}
+
+impl Ended {
+    /// Whether what was read may go to another place.
+    fn judged(self, from: &Path, to: &Path) -> Result<Option<Problem>, TapeError> {
+        match self {
+            Self::Whole => Ok(None),
+            Self::Unread { error, .. } if !is_broken(&error) => Err(TapeError::unread(from, error)),
+            Self::Unread { line, error } => {
+                let problem = Problem { line, why: read_no_further(&error) };
+                if from == to {
+                    Err(TapeError::Broken { path: from.to_owned(), problem: problem.to_string() })
+                } else {
+                    Ok(Some(problem))
+                }
+            }
+        }
+    }
 }
 
 fn write_rewritten(
@@ -67,22 +92,56 @@ fn write_rewritten(
     packing: Packing,
     reseal: bool,
     change: &mut LineChange<'_>,
-) -> io::Result<()> {
+) -> io::Result<Ended> {
     let mut reader = BufReader::with_capacity(1 << 18, TapeBytes::open(from)?);
     let out = BufWriter::with_capacity(1 << 18, file);
     match packing {
         Packing::Plain => {
             let mut out = out;
-            copy_lines(&mut reader, &mut out, reseal, change)?;
-            out.into_inner()?.sync_all()
+            let ended = copy_lines(&mut reader, &mut out, reseal, change)?;
+            out.into_inner()?.sync_all()?;
+            Ok(ended)
         }
         Packing::Zstd => {
             let mut encoder = zstd::stream::write::Encoder::new(out, LEVEL)?;
             encoder.include_checksum(true)?;
             encoder.window_log(WINDOW)?;
-            copy_lines(&mut reader, &mut encoder, reseal, change)?;
-            encoder.finish()?.into_inner()?.sync_all()
+            let mut packed = PackedBlocks { encoder, written: 0, left: FIRST_BLOCK };
+            let ended = copy_lines(&mut reader, &mut packed, reseal, change)?;
+            packed.encoder.finish()?.into_inner()?.sync_all()?;
+            Ok(ended)
         }
+    }
+}
+
+/// What zstd is given before a block is ended, at first: of a file that is cut, whole blocks can be read.
+const FIRST_BLOCK: usize = 4 << 10;
+/// A third of what was written so far is given to the next one, up to so much: then its own blocks are small enough.
+const LARGEST_BLOCK: usize = 128 << 10;
+
+/// Ends blocks early in a small tape, which would be one.
+struct PackedBlocks<W: Write> {
+    encoder: zstd::stream::write::Encoder<'static, W>,
+    written: usize,
+    /// Until the block is ended.
+    left: usize,
+}
+
+impl<W: Write> Write for PackedBlocks<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.encoder.write(&bytes[..bytes.len().min(self.left)])?;
+        self.written += taken;
+        self.left -= taken;
+        if self.left == 0 {
+            let next = (self.written / 2).max(FIRST_BLOCK);
+            self.left = if next < LARGEST_BLOCK { next } else { usize::MAX };
+            self.encoder.flush()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.encoder.flush()
     }
 }
 
@@ -91,8 +150,8 @@ fn copy_lines(
     out: &mut dyn Write,
     reseal: bool,
     change: &mut LineChange<'_>,
-) -> io::Result<()> {
-    let mut lines = ChangedLines { reader, change, number: 0, is_sealed: reseal };
+) -> io::Result<Ended> {
+    let mut lines = ChangedLines { reader, change, number: 0, is_sealed: reseal, ended: Ended::Whole };
     thread::scope(|scope| {
         // The sums are half of the work, and have a core of their own.
         let (send, batches) = bounded::<Arc<Vec<u8>>>(BATCHES);
@@ -105,7 +164,7 @@ fn copy_lines(
             let mut batch = Vec::new();
             let mut is_more = true;
             while is_more && batch.len() < BATCH {
-                is_more = lines.read_into(&mut batch)?;
+                is_more = lines.read_into(&mut batch);
             }
             let batch = Arc::new(batch);
             send.send(batch.clone()).expect("summing ends after this");
@@ -120,7 +179,7 @@ fn copy_lines(
             serde_json::to_writer(&mut *out, &Mark::Seal(sums.seal()))?;
             out.write_all(b"\n")?;
         }
-        Ok(())
+        Ok(lines.ended)
     })
 }
 
@@ -131,22 +190,29 @@ struct ChangedLines<'c, 'l> {
     number: u64,
     /// It had a seal, or is to have one.
     is_sealed: bool,
+    ended: Ended,
 }
 
 impl ChangedLines<'_, '_> {
     /// Adds the next line; `false` behind the last.
-    fn read_into(&mut self, batch: &mut Vec<u8>) -> io::Result<bool> {
+    fn read_into(&mut self, batch: &mut Vec<u8>) -> bool {
         let mut line = Vec::new();
-        if self.reader.read_until(b'\n', &mut line)? == 0 {
-            return Ok(false);
-        }
+        let read = self.reader.read_until(b'\n', &mut line);
         self.number += 1;
+        match read {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => {
+                (self.is_sealed, self.ended) = (false, Ended::Unread { line: self.number, error });
+                return false;
+            }
+        }
         let is_ended = line.pop_if(|last| *last == b'\n').is_some();
         let was_seal = line.starts_with(br#"{"mark":"seal""#);
         self.is_sealed |= was_seal;
         // What was signed is no more.
         if was_seal || line.starts_with(SIGNATURE) {
-            return Ok(true);
+            return true;
         }
         batch.append(&mut (self.change)(self.number, line));
         // A torn line stays torn.
@@ -155,15 +221,16 @@ impl ChangedLines<'_, '_> {
         } else {
             self.is_sealed = false;
         }
-        Ok(true)
+        true
     }
 }
 
-/// Packs a tape, or unpacks it; the old file goes. Returns the new path, or `None` where it lies so already.
+/// Packs a tape, or unpacks it; the old file goes, unless it was cut or damaged, and where is returned. Returns the new path, or `None`
+/// where it lies so already.
 ///
 /// # Errors
 /// Where the tape cannot be read, or the new one not be written: then the old one stays.
-pub fn pack(path: &Path, packing: Packing) -> Result<Option<PathBuf>, TapeError> {
+pub fn pack(path: &Path, packing: Packing) -> Result<Option<(PathBuf, Option<Problem>)>, TapeError> {
     let is_packed = !matches!(TapeBytes::open(path), Ok(TapeBytes::Plain(_)));
     if is_packed == (packing == Packing::Zstd) {
         TapeReader::open(path)?;
@@ -176,21 +243,21 @@ pub fn pack(path: &Path, packing: Packing) -> Result<Option<PathBuf>, TapeError>
     };
     let to = path.with_file_name(name);
     if to != path && to.exists() {
-        return Err(TapeError::CannotWrite { path: to, source: io::ErrorKind::AlreadyExists.into() });
+        return Err(TapeError::CannotWrite { path: to, error: io::ErrorKind::AlreadyExists.into() });
     }
-    rewrite(path, &to, packing, true, &mut |_, line| line)?;
-    if to != path {
-        std::fs::remove_file(path).map_err(|source| TapeError::CannotWrite { path: path.to_owned(), source })?;
+    let broken = rewrite(path, &to, packing, true, &mut |_, line| line)?;
+    if to != path && broken.is_none() {
+        std::fs::remove_file(path).map_err(|error| TapeError::CannotWrite { path: path.to_owned(), error })?;
     }
-    Ok(Some(to))
+    Ok(Some((to, broken)))
 }
 
 /// Writes a tape to another file without secrets. A secret is looked for all over the tape, also before the place where its name is.
-/// Returns how many values were replaced.
+/// Returns how many values were replaced, and where a packed tape was cut or damaged.
 ///
 /// # Errors
 /// Where the tape cannot be read, or the new one not be written.
-pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<u64, TapeError> {
+pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Option<Problem>), TapeError> {
     let words: Vec<_> = ["headers".to_owned(), "bodies".to_owned()].into_iter().chain(rules.words()).collect();
     let mut redactor = Redactor::new(rules);
     // What is found under a name is known by the second time.
@@ -199,7 +266,7 @@ pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<u64, TapeErr
     }
     redactor.replaced = 0;
     let packing = if to.to_string_lossy().ends_with(PACKED) { Packing::Zstd } else { Packing::Plain };
-    rewrite(from, to, packing, true, &mut |number, line| {
+    let broken = rewrite(from, to, packing, true, &mut |number, line| {
         if number == 1 {
             return with_redaction(&line, &words).unwrap_or(line);
         }
@@ -208,11 +275,11 @@ pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<u64, TapeErr
             None => line,
         }
     })?;
-    Ok(redactor.replaced)
+    Ok((redactor.replaced, broken))
 }
 
 fn open(path: &Path) -> Result<TapeBytes, TapeError> {
-    TapeBytes::open(path).map_err(|source| TapeError::unread(path, source))
+    TapeBytes::open(path).map_err(|error| TapeError::unread(path, error))
 }
 
 /// The header, which says what was taken out.
@@ -230,7 +297,7 @@ fn with_redaction(header: &[u8], words: &[String]) -> Option<Vec<u8>> {
 /// # Errors
 /// Where the tape cannot be read, or not be written.
 pub fn reseal(path: &Path) -> Result<(), TapeError> {
-    rewrite(path, path, packing_of(path), false, &mut |_, line| line)
+    rewrite(path, path, packing_of(path), false, &mut |_, line| line).map(drop)
 }
 
 fn packing_of(path: &Path) -> Packing {
@@ -284,4 +351,5 @@ pub fn append_note(path: &Path, text: &str) -> Result<(), TapeError> {
         1 => [&line[..], b"\n", &note].concat(),
         _ => line,
     })
+    .map(drop)
 }

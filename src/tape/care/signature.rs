@@ -73,7 +73,7 @@ fn pem(text: &str, label: &str) -> Option<Vec<u8>> {
 /// # Errors
 /// Where the tape cannot be read or written. `Ok(false)`: it has no seal, or lines came behind it.
 pub fn sign(path: &Path, signer: &SealSigner) -> Result<bool, TapeError> {
-    let cannot_read = |source| TapeError::CannotRead { path: path.to_owned(), source };
+    let cannot_read = |error| TapeError::CannotRead { path: path.to_owned(), error };
     let Some(seal) = last_seal(path).map_err(cannot_read)? else { return Ok(false) };
     let mut line = serde_json::to_vec(&Mark::Signature(signer.sign(&seal))).expect("a mark is JSON");
     line.push(b'\n');
@@ -82,7 +82,7 @@ pub fn sign(path: &Path, signer: &SealSigner) -> Result<bool, TapeError> {
         let line = if packed { zstd::bulk::compress(&line, 0)? } else { line };
         std::fs::OpenOptions::new().append(true).open(path)?.write_all(&line)
     };
-    append().map_err(|source| TapeError::CannotWrite { path: path.to_owned(), source })?;
+    append().map_err(|error| TapeError::CannotWrite { path: path.to_owned(), error })?;
     Ok(true)
 }
 

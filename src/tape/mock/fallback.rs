@@ -215,7 +215,7 @@ impl TapeExtension {
                 _ => {}
             }
         }
-        let cannot = |source| TapeError::CannotWrite { path: PathBuf::from(path), source };
+        let cannot = |error| TapeError::CannotWrite { path: PathBuf::from(path), error };
         let file = OpenOptions::new().read(true).append(true).open(path).map_err(cannot)?;
         Ok(Self { file, session, via, seq, at, opened: Instant::now(), has_seam: false, rules, redactor: None })
     }

@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 use std::sync::Arc;
 
 use super::stretches::{LineStretches, on_all_cores};
-use super::{Gap, HangUp, Problem, TapeEntry, TapeReader};
+use super::{Gap, HangUp, Problem, TapeEntry, TapeReader, read_no_further};
 use crate::envelope::{Envelope, Seq};
 use crate::event::TapeSeam;
 use crate::tape::format::{Mark, PeerMark, TapeHeader};
@@ -71,7 +71,7 @@ impl<R: Read> TapeChunks<R> {
         match self.stretches.read_next() {
             Ok(lines) => Some(on_all_cores(lines?, |part| TapeChunk::of(TapeReader::of_lines(part, header.clone())))),
             Err(error) => {
-                let problem = Problem { line: 1, why: format!("the file cannot be read further: {error}") };
+                let problem = Problem { line: 1, why: read_no_further(&error) };
                 Some(vec![TapeChunk { problems: vec![problem], ..TapeChunk::default() }])
             }
         }

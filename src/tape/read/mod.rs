@@ -24,6 +24,7 @@ pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::head::MessageHead;
 pub(super) use self::on_disk::TapeFile;
 pub use self::packed::TapeBytes;
+pub(super) use self::packed::{is_broken, read_no_further};
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
@@ -228,7 +229,7 @@ impl<R: BufRead> TapeReader<R> {
     /// Where the first line cannot be read, is no header, or is one of a newer format.
     pub fn new(path: &Path, mut reader: R) -> Result<Self, TapeError> {
         let mut buffer = Vec::new();
-        reader.read_until(b'\n', &mut buffer).map_err(|source| TapeError::unread(path, source))?;
+        reader.read_until(b'\n', &mut buffer).map_err(|error| TapeError::unread_at_all(path, error))?;
         let header = read_header(path, &buffer)?;
         let place = 0..buffer.len() as u64;
         Ok(Self { reader, header, line: 1, buffer, place, known: HeaderCache::default(), broken: false })
@@ -263,7 +264,7 @@ impl<R: BufRead> TapeReader<R> {
             Ok(_) => Some(Ok(self.buffer.pop_if(|last| *last == b'\n').is_some())),
             Err(error) => {
                 self.broken = true;
-                Some(Err(self.problem(format!("the file cannot be read further: {error}"))))
+                Some(Err(self.problem(read_no_further(&error))))
             }
         }
     }

@@ -1,11 +1,14 @@
 //! Tapes as they lie on the disk: plain, or packed by zstd. Which it is, the first bytes say, not the name.
+//!
+//! A packed file that was cut is given as far as its blocks are whole: see [`PackedBytes`].
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use uuid::Uuid;
+use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
 
 use super::BUFFER;
 
@@ -15,7 +18,7 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The bytes of a tape file, unpacked where it is packed.
 pub enum TapeBytes {
     Plain(File),
-    Packed(Box<zstd::stream::read::Decoder<'static, BufReader<File>>>),
+    Packed(Box<PackedBytes>),
 }
 
 impl TapeBytes {
@@ -24,7 +27,7 @@ impl TapeBytes {
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         if is_packed(&mut file)? {
-            return Ok(Self::Packed(Box::new(zstd::stream::read::Decoder::new(file)?)));
+            return Ok(Self::Packed(Box::new(PackedBytes::of(file)?)));
         }
         Ok(Self::Plain(file))
     }
@@ -38,9 +41,65 @@ impl Read for TapeBytes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(file) => file.read(buffer),
-            Self::Packed(decoder) => decoder.read(buffer),
+            Self::Packed(packed) => packed.read(buffer),
         }
     }
+}
+
+/// What a packed file has, block by block: zstd is given one at a time, since of several it gives none out where one is not whole.
+pub struct PackedBytes {
+    file: BufReader<File>,
+    decoder: Decoder<'static>,
+    /// Bytes up to the end of the block that comes next; none behind the last of a frame.
+    wanted: usize,
+}
+
+impl PackedBytes {
+    fn of(file: File) -> io::Result<Self> {
+        Ok(Self { file: BufReader::with_capacity(BUFFER, file), decoder: Decoder::new()?, wanted: MAGIC.len() })
+    }
+}
+
+impl Read for PackedBytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let input = self.file.fill_buf()?;
+            let is_over = input.is_empty();
+            if buffer.is_empty() || (is_over && self.wanted == 0) {
+                return Ok(0);
+            }
+            // One frame may stand behind another.
+            let mut input = InBuffer::around(&input[..input.len().min(self.wanted.max(MAGIC.len()))]);
+            let mut output = OutBuffer::around(&mut *buffer);
+            self.wanted = self.decoder.run(&mut input, &mut output).map_err(|error| damaged(&error))?;
+            let (taken, given) = (input.pos(), output.pos());
+            self.file.consume(taken);
+            match given {
+                0 if is_over => return Err(cut()),
+                0 => {}
+                given => return Ok(given),
+            }
+        }
+    }
+}
+
+fn damaged(error: &io::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the packed file is damaged here: {error}"))
+}
+
+fn cut() -> io::Error {
+    let why = "the packed file is cut here, as where a copy broke off; what stands before it is whole";
+    io::Error::new(io::ErrorKind::UnexpectedEof, why)
+}
+
+/// Whether it is the packed file that ends too early, or is not what it was.
+pub(in crate::tape) fn is_broken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
+}
+
+/// Why a tape cannot be read further, for people.
+pub(in crate::tape) fn read_no_further(error: &io::Error) -> String {
+    if is_broken(error) { error.to_string() } else { format!("the file cannot be read further: {error}") }
 }
 
 impl std::fmt::Debug for TapeBytes {
@@ -70,6 +129,9 @@ pub(super) fn open_plain(path: &Path) -> io::Result<File> {
     let place = std::env::temp_dir().join(format!("tapline-{}", Uuid::new_v4()));
     let mut plain = File::options().read(true).write(true).create_new(true).mode(0o600).open(&place)?;
     std::fs::remove_file(&place)?;
-    io::copy(&mut bytes, &mut plain)?;
-    Ok(plain)
+    match io::copy(&mut bytes, &mut plain) {
+        // Whoever reads its lines says so.
+        Err(error) if !is_broken(&error) => Err(error),
+        _ => Ok(plain),
+    }
 }

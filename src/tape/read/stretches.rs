@@ -44,7 +44,11 @@ impl<R: Read> LineStretches<R> {
                         return Ok(Some(&self.buffer[..self.given]));
                     }
                 }
-                Err(error) => (self.is_over, self.error) = (true, Some(error)),
+                Err(error) => {
+                    (self.is_over, self.error) = (true, Some(error));
+                    // A line that cannot be read to its end is none.
+                    self.buffer.truncate(memchr::memrchr(b'\n', &self.buffer).map_or(0, |end| end + 1));
+                }
             }
         }
         self.given = self.buffer.len();

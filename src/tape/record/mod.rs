@@ -99,11 +99,7 @@ impl fmt::Display for RecordingNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed { error, .. } => {
-                write!(f, "{error}")?;
-                if let Some(source) = std::error::Error::source(error) {
-                    write!(f, ": {source}")?;
-                }
-                f.write_str("; messages pass unrecorded until it can be written again")
+                write!(f, "{error}; messages pass unrecorded until it can be written again")
             }
             Self::Recovered { path, missing, .. } => {
                 write!(f, "recording to {} again; {missing} messages are missing", path.display())
@@ -157,7 +153,7 @@ impl Recorder {
         self.tapes.entry(session.id).or_insert_with(|| Box::new(Recording::new(session, path.clone())));
         match self.disk.create_dir(&self.dir) {
             Ok(()) => Ok(path),
-            Err(source) => Err(TapeError::CannotCreate { path: self.dir.clone(), source }),
+            Err(error) => Err(TapeError::CannotCreate { path: self.dir.clone(), error }),
         }
     }
 
@@ -251,9 +247,9 @@ impl Recorder {
                 self.dirty.push(session);
             }
             match written {
-                Err(source) if !tape.failing => {
+                Err(error) if !tape.failing => {
                     tape.failing = true;
-                    let error = TapeError::CannotWrite { path: tape.path.to_path_buf(), source };
+                    let error = TapeError::CannotWrite { path: tape.path.to_path_buf(), error };
                     notices.push(RecordingNotice::Failed { session, error });
                 }
                 Ok(()) if std::mem::take(&mut tape.failing) => {
@@ -296,7 +292,7 @@ impl Recorder {
         let path = tape.path.to_path_buf();
         match written {
             Ok(()) => Ok(tape.meddled.map(|(what, missing)| RecordingNotice::Meddled { session, path, what, missing })),
-            Err(source) => Err(TapeError::CannotWrite { path, source }),
+            Err(error) => Err(TapeError::CannotWrite { path, error }),
         }
     }
 

@@ -1,0 +1,106 @@
+//! Tapes that are not as they should be, in front of every command that takes one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::binary::command;
+
+/// Runs tapline to the end; gives status, stdout and stderr.
+fn tapline(arguments: &[&str]) -> (i32, String, String) {
+    // Whichever taplines run beside the test, none records these tapes.
+    let alone = TempDir::new().unwrap();
+    let mut command = command();
+    command.args(arguments).env("TAPLINE_RUNTIME_DIR", alone.path()).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let Output { status, stdout, stderr } = output;
+    (status.code().unwrap(), text(&stdout), text(&stderr))
+}
+
+fn demo() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/demo.tape.jsonl")).unwrap()
+}
+
+/// A directory with the demo's tape, packed.
+fn packed() -> (TempDir, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let plain = dir.path().join("a.tape.jsonl");
+    fs::write(&plain, demo()).unwrap();
+    assert_eq!(tapline(&["tape", "pack", plain.to_str().unwrap()]).0, 0);
+    (dir, plain.with_extension("jsonl.zst"))
+}
+
+const CUT: &str = "the packed file is cut here";
+
+#[test]
+fn tape_packed_and_cut_is_read_as_far_as_its_blocks_are_whole() {
+    let (_dir, path) = packed();
+    let (bytes, demo) = (fs::read(&path).unwrap(), demo());
+    let mut most = 0;
+    for cut in (1..bytes.len()).step_by(97).chain([bytes.len() - 1]) {
+        fs::write(&path, &bytes[..cut]).unwrap();
+        let given = path.to_str().unwrap();
+        let (status, shown, told) = tapline(&["tape", "show", "--json", given]);
+        let messages: Vec<_> = shown.lines().collect();
+        let whole = demo.lines().filter(|line| line.starts_with("{\"seq\"")).take(messages.len());
+        assert_eq!(messages, whole.collect::<Vec<_>>(), "cut at {cut}");
+        if status == 2 {
+            // Too short for a first line, or for what says that it is packed.
+            assert!(messages.is_empty() && cut < 1500, "cut at {cut}: {told}");
+            continue;
+        }
+        let (status, verified, _) = tapline(&["tape", "verify", given]);
+        assert!(status == 1 && verified.contains(CUT), "cut at {cut}: {status} {verified}");
+        most = most.max(messages.len());
+    }
+    assert_eq!(most, demo.lines().filter(|line| line.starts_with("{\"seq\"")).count(), "only the sum was cut off");
+}
+
+#[test]
+fn tape_packed_and_cut_says_so_in_every_command() {
+    let (dir, path) = packed();
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() * 4 / 5]).unwrap();
+    let (given, server) = (path.to_str().unwrap(), env!("CARGO_BIN_EXE_tapline"));
+    let copy = dir.path().join("copy.tape.jsonl");
+    for (arguments, status, stands) in [
+        (&["tape", "ls", dir.path().to_str().unwrap()][..], 0, "tapline-demo 1.0.0"),
+        (&["tape", "show", given], 0, "tools/call"),
+        (&["tape", "verify", given], 1, "FAIL"),
+        (&["tape", "export", given, "--format", "markdown"], 0, "get_forecast"),
+        (&["tape", "diff", given, given], 0, ""),
+        (&["tape", "redact", given, "--out", copy.to_str().unwrap()], 0, "values replaced"),
+        (&["lint", given], 1, "findings"),
+        (&["replay", given, "--speed", "max", "--", server, "__demo-server"], 0, "0 failed"),
+        (&["tape", "note", given, "x"], 1, ""),
+        (&["tape", "pack", "--undo", given], 1, "a.tape.jsonl"),
+    ] {
+        let (ended, said, told) = tapline(arguments);
+        assert_eq!(ended, status, "{arguments:?}: {said}{told}");
+        assert!(said.contains(stands), "{arguments:?}: {said}");
+        assert!(format!("{said}{told}").contains(CUT), "{arguments:?}: {said}{told}");
+    }
+    assert_eq!(fs::read(&path).unwrap().len(), bytes.len() * 4 / 5, "what was cut is kept as it is");
+    // What was whole is a tape of its own now.
+    let plain = dir.path().join("a.tape.jsonl");
+    let text = fs::read_to_string(&plain).unwrap();
+    assert!(demo().starts_with(&text) && text.lines().count() > 20, "{text}");
+    assert!(copy.exists());
+}
+
+#[test]
+fn tape_packed_and_damaged_is_read_up_to_there() {
+    let (_dir, path) = packed();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle..middle + 40].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let given = path.to_str().unwrap();
+    let (status, said, _) = tapline(&["tape", "show", given]);
+    assert!(status == 0 && said.contains("tools/call"), "{said}");
+    let (status, said, _) = tapline(&["tape", "verify", given]);
+    assert!(status == 1 && said.contains("the packed file is damaged here"), "{said}");
+}
