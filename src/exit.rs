@@ -20,17 +20,17 @@ const USAGE: u8 = 2;
 pub const STATUSES: [(&str, &str); 5] = [
     (
         "0",
-        "done, or nothing to do; of `replay`: every step passed; of `check`: in order; of `lint`: nothing found; of `doctor`: nothing to fix",
+        "done, or nothing to do; of `replay`: every step passed; of `check`: in order; of `lint`: nothing found; of `doctor`: nothing to fix; of `search`: found",
     ),
     (
         "1",
         "the work failed: a step of a replay failed, a server did not start or went away, a change was declined or could not be \
-         written, `doctor` found something to fix, `lint` a message that breaks the protocol or a line that cannot be read",
+         written, `doctor` found something to fix, `lint` a message that breaks the protocol or a line that cannot be read; of `search`: nothing found, and all was read",
     ),
     (
         "2",
         "usage or configuration: arguments and settings that cannot be, or that name what is not there: a file, a tape, a session, a \
-         client, a tapline, a port that is free",
+         client, a tapline, a port that is free; of `search`: a tape or a line that cannot be read, so that there may be more",
     ),
     ("130", "ended by SIGINT (ctrl c where there is no screen): 128 and the number of the signal"),
     ("143", "ended by SIGTERM, or by SIGHUP when the terminal went away"),

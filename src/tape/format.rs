@@ -13,6 +13,9 @@ use crate::secret::Label;
 /// How every line of a message begins; marks and the header begin otherwise.
 pub(crate) const MESSAGE: &[u8] = br#"{"seq":"#;
 
+/// How our own marks begin.
+pub(crate) const MARK: &[u8] = br#"{"mark":"#;
+
 /// The format this build writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
 

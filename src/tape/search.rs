@@ -5,6 +5,7 @@
 //! at once, in the order of its tape. Lines are read a stretch at a time and not from mapped memory: mapping a file is unsafe, as
 //! another program may cut it, and this crate has no unsafe code.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -16,7 +17,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
 use crate::filter::Filter;
-use crate::tape::read::{LineStretches, STRETCH, TapeBytes, TapeEntry, TapeReader, on_all_cores, read_no_further};
+use crate::tape::format::{MARK, MESSAGE, TapeError};
+use crate::tape::read::{Problem, STRETCH, TapeEntry, TapeReader, on_all_cores, read_line, read_no_further, troubles};
 use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
@@ -30,15 +32,58 @@ pub enum SearchEvent {
         session: Box<Session>,
         envelope: Box<Envelope>,
     },
-    /// A tape that cannot be read, or not to its end.
-    Trouble {
-        tape: PathBuf,
+    /// A tape that cannot be read at all, and why: that names it.
+    Unread {
         why: String,
+    },
+    /// Lines of a tape that cannot be read: what is on them may be what was looked for.
+    Damaged {
+        tape: PathBuf,
+        lines: DamagedLines,
     },
     /// A tape was gone through; how large it is on the disk.
     Done {
         bytes: u64,
     },
+}
+
+/// Lines that cannot be read: how many, and why not the first.
+#[derive(Debug, Default)]
+pub struct DamagedLines {
+    count: u64,
+    first: Option<Problem>,
+    /// The last line is cut short.
+    is_torn: bool,
+}
+
+impl DamagedLines {
+    fn add(&mut self, problem: Problem) {
+        self.count += 1;
+        self.first.get_or_insert(problem);
+    }
+
+    /// Takes in those of what follows `before` lines.
+    fn append(&mut self, later: Self, before: u64) {
+        self.count += later.count;
+        let first = later.first.map(|it| Problem { line: before + it.line, ..it });
+        self.first = self.first.take().or(first);
+        self.is_torn |= later.is_torn;
+    }
+
+    fn is_none(&self) -> bool {
+        self.count == 0 && !self.is_torn
+    }
+}
+
+impl fmt::Display for DamagedLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems: Vec<_> = self.first.iter().cloned().collect();
+        f.write_str(&troubles(&problems, 0, self.is_torn).join("; "))?;
+        match self.count {
+            0 | 1 => Ok(()),
+            count => write!(f, "; {count} lines cannot be read, this is the first"),
+        }
+    }
 }
 
 /// Searches tapes on as many threads as there are cores. Dropping the receiver ends it.
@@ -69,49 +114,66 @@ pub fn search(tapes: Vec<PathBuf>, filter: Filter) -> Receiver<SearchEvent> {
 
 /// Goes through one tape; `false` where the receiver was dropped.
 fn search_tape(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) -> bool) -> bool {
-    let trouble = |why: String| SearchEvent::Trouble { tape: path.to_owned(), why };
+    let mut damaged = DamagedLines::default();
     let found = match TapeContext::is_needed(filter) {
-        true => search_whole(path, filter, send),
-        false => search_lines(path, filter, send),
+        true => search_whole(path, filter, &mut damaged, send),
+        false => search_lines(path, filter, &mut damaged, send),
     };
-    let is_heard = match found {
-        Ok(is_heard) => is_heard,
-        Err(why) => send(trouble(why)),
-    };
+    let is_heard = found.unwrap_or_else(|error| send(SearchEvent::Unread { why: error.to_string() }));
+    let is_heard =
+        is_heard && (damaged.is_none() || send(SearchEvent::Damaged { tape: path.to_owned(), lines: damaged }));
     is_heard && send(SearchEvent::Done { bytes: std::fs::metadata(path).map_or(0, |it| it.len()) })
 }
 
 /// Asks every message, with all that the tape knows.
-fn search_whole(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) -> bool) -> Result<bool, String> {
-    let tape = Tape::read(path).map_err(|error| error.to_string())?;
+fn search_whole(
+    path: &Path,
+    filter: &Filter,
+    damaged: &mut DamagedLines,
+    send: &mut dyn FnMut(SearchEvent) -> bool,
+) -> Result<bool, TapeError> {
+    let tape = Tape::read(path)?;
     let context = TapeContext::of(&tape, Timestamp::now());
-    let reader = TapeReader::open(path).map_err(|error| error.to_string())?;
+    let reader = TapeReader::open(path)?;
     let session = reader.header().session(None);
     for (line, entry) in reader.lines() {
-        if let TapeEntry::Message { envelope, .. } = entry
-            && filter.matches_in(&envelope, &context)
-            && !send(SearchEvent::Found { tape: path.to_owned(), line, session: Box::new(session.clone()), envelope })
-        {
-            return Ok(false);
+        match entry {
+            TapeEntry::Message { envelope, .. } if filter.matches_in(&envelope, &context) => {
+                let (tape, session) = (path.to_owned(), Box::new(session.clone()));
+                if !send(SearchEvent::Found { tape, line, session, envelope }) {
+                    return Ok(false);
+                }
+            }
+            TapeEntry::Message { .. } | TapeEntry::Mark(_) => {}
+            TapeEntry::Problem(problem) => damaged.add(problem),
+            TapeEntry::Torn => damaged.is_torn = true,
         }
     }
     Ok(true)
 }
 
 /// Parses those lines alone that may match.
-fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) -> bool) -> Result<bool, String> {
-    let header = TapeReader::open(path).map_err(|error| error.to_string())?.header().clone();
+fn search_lines(
+    path: &Path,
+    filter: &Filter,
+    damaged: &mut DamagedLines,
+    send: &mut dyn FnMut(SearchEvent) -> bool,
+) -> Result<bool, TapeError> {
+    let entries = TapeReader::open(path)?;
     // Who speaks may be known by a later mark only.
-    let session = header.session(None);
+    let session = entries.header().session(None);
     let (word, now) = (filter.literal().and_then(WordOnLine::of), Timestamp::now());
     let scan = LineScan { word, filter, session: &session, now };
-    let mut stretches = LineStretches::new(TapeBytes::open(path).map_err(|error| error.to_string())?, STRETCH);
-    let mut before = 0;
+    let mut stretches = entries.into_stretches(STRETCH);
+    let mut before = 1;
     loop {
         let lines = match stretches.read_next() {
             Ok(Some(lines)) => lines,
             Ok(None) => return Ok(true),
-            Err(error) => return Err(format!("line {}: {}", before + 1, read_no_further(&error))),
+            Err(error) => {
+                damaged.add(Problem { line: before + 1, why: read_no_further(&error) });
+                return Ok(true);
+            }
         };
         for part in on_all_cores(lines, |part| scan.scan(part)) {
             for (line, envelope) in part.found {
@@ -120,6 +182,7 @@ fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) 
                     return Ok(false);
                 }
             }
+            damaged.append(part.damaged, before);
             before += part.lines;
         }
     }
@@ -140,30 +203,41 @@ struct ScannedPart {
     lines: u64,
     /// Each with its line, from 1 at the first line of the part.
     found: Vec<(u64, Envelope)>,
+    damaged: DamagedLines,
 }
 
 impl LineScan<'_> {
     fn scan(&self, lines: &[u8]) -> ScannedPart {
-        if self.word.as_ref().is_some_and(|word| !word.may_be_in(lines)) {
-            return ScannedPart { lines: memchr::memchr_iter(b'\n', lines).count() as u64, found: Vec::new() };
-        }
+        let is_anywhere = |lines: &[u8]| self.word.as_ref().is_none_or(|word| word.may_be_in(lines));
         let (mut part, mut known) = (ScannedPart::default(), HeaderCache::default());
-        let context = TapeContext::of_session(self.session.clone(), self.now);
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let (context, is_here) = (TapeContext::of_session(self.session.clone(), self.now), is_anywhere(lines));
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest);
+            let (line, behind) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            rest = behind;
             part.lines += 1;
-            if self.word.as_ref().is_some_and(|word| !word.may_be_in(line)) {
+            let line = if end.is_some() { &line[..line.len() - 1] } else { line };
+            if has_form_of_entry(line) && !(is_here && is_anywhere(line)) {
                 continue;
             }
-            // The header and marks are no messages, and are not read as such.
-            let message = std::str::from_utf8(line)
-                .ok()
-                .and_then(|line| Envelope::read_json_among(line.trim_end(), self.session.id, &mut known).ok());
-            if let Some((envelope, _)) = message.filter(|(envelope, _)| self.filter.matches_in(envelope, &context)) {
-                part.found.push((part.lines, envelope));
+            match read_line(line, self.session.id, &mut known) {
+                Ok(TapeEntry::Message { envelope, .. }) if self.filter.matches_in(&envelope, &context) => {
+                    part.found.push((part.lines, *envelope));
+                }
+                Ok(_) => {}
+                Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
+                Err(_) if end.is_none() => part.damaged.is_torn = true,
+                Err(why) => part.damaged.add(Problem { line: part.lines, why }),
             }
         }
         part
     }
+}
+
+/// Whether a line begins and ends as the messages and marks that we write do; such a one is read only where it may match.
+fn has_form_of_entry(line: &[u8]) -> bool {
+    (line.starts_with(MESSAGE) || line.starts_with(MARK)) && line.ends_with(b"}")
 }
 
 /// Looks for a word in any case in JSON text as it is written.
@@ -209,7 +283,8 @@ mod tests {
         let events = search(vec![path], Filter::parse(query).unwrap());
         let line = |event| match event {
             SearchEvent::Found { line, .. } => Some(line),
-            SearchEvent::Trouble { why, .. } => panic!("{why}"),
+            SearchEvent::Unread { why } => panic!("{why}"),
+            SearchEvent::Damaged { lines, .. } => panic!("{lines}"),
             SearchEvent::Done { .. } => None,
         };
         events.into_iter().filter_map(line).collect()

@@ -104,3 +104,52 @@ fn tape_packed_and_damaged_is_read_up_to_there() {
     let (status, said, _) = tapline(&["tape", "verify", given]);
     assert!(status == 1 && said.contains("the packed file is damaged here"), "{said}");
 }
+
+/// The demo's tape with its lines changed, under a name of its own.
+fn with_lines(dir: &TempDir, name: &str, change: impl Fn(usize, &str) -> String) -> String {
+    let text: String = demo().lines().zip(1..).map(|(line, at)| change(at, line) + "\n").collect();
+    let path = dir.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn search_says_which_lines_it_could_not_read() {
+    let dir = TempDir::new().unwrap();
+    let whole = with_lines(&dir, "whole.tape.jsonl", |_, line| line.to_owned());
+    let damaged = with_lines(&dir, "damaged.tape.jsonl", |at, line| match at {
+        5 | 9 => line[..line.len() / 2].to_owned(),
+        _ => line.to_owned(),
+    });
+    let torn = dir.path().join("torn.tape.jsonl");
+    fs::write(&torn, &demo()[..demo().len() - 40]).unwrap();
+    let torn = torn.to_str().unwrap();
+    // With a word, without one, and with what needs the whole tape.
+    for query in ["Lisbon", "~m tools/call", "~m tools/call | ~lint x", "~m no/such"] {
+        let is_there = !query.contains("no/such");
+        let (status, found, told) = tapline(&["search", query, &whole]);
+        assert_eq!((status, found.is_empty(), told.as_str()), (i32::from(!is_there), !is_there, ""), "{query}");
+        let (status, found, told) = tapline(&["search", query, &damaged, &whole]);
+        assert_eq!((status, found.is_empty()), (2, !is_there), "{query}: there may be more: {told}");
+        let expected = format!("tapline: {damaged}: line 5: ");
+        assert!(told.starts_with(&expected) && told.contains("2 lines cannot be read, this is the first"), "{told}");
+        let (status, _, told) = tapline(&["search", query, torn]);
+        assert!(status == 2 && told.contains("torn: as") | told.contains("the last line is torn"), "{query}: {told}");
+    }
+    let (status, _, told) = tapline(&["search", "x", dir.path().join("nosuch").to_str().unwrap()]);
+    assert_eq!(status, 2, "{told}");
+}
+
+#[test]
+fn import_of_a_tape_says_that_it_is_one() {
+    let (dir, packed) = packed();
+    let plain = with_lines(&dir, "b.tape.jsonl", |_, line| line.to_owned());
+    for file in [packed.to_str().unwrap(), &plain] {
+        let (status, _, told) = tapline(&["tape", "import", file]);
+        assert!(status == 2 && told.contains("it is a tape already, which every command reads as it is"), "{told}");
+    }
+    let other = dir.path().join("x.zst");
+    fs::write(&other, b"\x28\xb5\x2f\xfd\x04\x00\x11\x00\x00xy\x00\x00\x00\x00").unwrap();
+    let (status, _, told) = tapline(&["tape", "import", other.to_str().unwrap()]);
+    assert!(status == 2 && told.contains("it is packed by zstd"), "{told}");
+}

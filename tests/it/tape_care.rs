@@ -297,7 +297,7 @@ fn search_finds_messages_on_all_tapes() {
         let filter = tapline::filter::Filter::parse(query).unwrap();
         let expected = tape.matching(&filter, tapline::event::Timestamp::now()).count();
         let (status, found, said) = search(query);
-        assert_eq!((status, found.len()), (i32::from(expected == 0), expected * 2), "{query}");
+        assert_eq!((status, found.len()), (2, expected * 2), "{query}: there may be more on what cannot be read");
         assert!(said.contains("c.tape.jsonl is not a tape"), "{said}");
     }
     let (_, found, _) = search("~tool book_flight & ~q");

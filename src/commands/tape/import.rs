@@ -11,8 +11,9 @@ use super::shelf::TapeShelf;
 use crate::cli::TapeImportArgs;
 use crate::commands::help::print;
 use crate::exit::{self, ExitError};
-use crate::tape::SUFFIX;
-use crate::tape::import::{ImportedTape, import};
+use crate::tape::import::{IS_TAPE, ImportedTape, import};
+use crate::tape::read::{TapeReader, is_packed};
+use crate::tape::{SUFFIX, TapeError};
 use crate::text::sanitize;
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeImportArgs) -> Result<ExitCode, ExitError> {
@@ -32,7 +33,14 @@ pub(super) fn run(shelf: &TapeShelf, args: &TapeImportArgs) -> Result<ExitCode, 
 /// Makes a tape of one file, and says which.
 fn make(shelf: &TapeShelf, file: &Path, out: Option<&Path>) -> Result<String, ExitError> {
     let unreadable = |why: String| ExitError::usage(anyhow!("cannot import {}: {why}", file.display()));
+    // A tape may be packed, and larger than memory. What is behind a pipe can be looked at once.
+    if file.is_file() && matches!(TapeReader::open(file), Ok(_) | Err(TapeError::NewerFormat { .. })) {
+        return Err(unreadable(IS_TAPE.to_owned()));
+    }
     let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+    if is_packed(&bytes) {
+        return Err(unreadable("it is packed by zstd; unpack it first: `zstd -d`".to_owned()));
+    }
     let imported = import(file, &bytes).map_err(unreadable)?;
     if imported.messages == 0 {
         return Err(unreadable("there is no message of MCP in it".to_owned()));

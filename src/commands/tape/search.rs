@@ -31,8 +31,8 @@ pub(super) fn run(shelf: &TapeShelf, args: &SearchArgs, color: ColorArg) -> Resu
     let started = Instant::now();
     let shown = show(&search(tapes, filter), args.json, colour, &bar, &mut BufWriter::new(stdout.lock()));
     bar.finish_and_clear();
-    let found = match shown {
-        Ok(found) => found,
+    let SearchOutcome { found, is_partial } = match shown {
+        Ok(outcome) => outcome,
         // A reader such as `head` has read enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         Err(error) => return Err(error.into()),
@@ -47,7 +47,7 @@ pub(super) fn run(shelf: &TapeShelf, args: &SearchArgs, color: ColorArg) -> Resu
             size(rate)
         ));
     }
-    Ok(ExitCode::from(u8::from(found == 0)))
+    Ok(ExitCode::from(if is_partial { 2 } else { u8::from(found == 0) }))
 }
 
 /// The tapes that are given, in directories or one by one.
@@ -69,6 +69,14 @@ fn progress(bytes: u64) -> ProgressBar {
     bar
 }
 
+/// What came of a search.
+#[derive(Default)]
+struct SearchOutcome {
+    found: u64,
+    /// There may be more on what could not be read.
+    is_partial: bool,
+}
+
 /// Shows what is found while it is found; returns how much that was.
 fn show(
     events: &Receiver<SearchEvent>,
@@ -76,13 +84,13 @@ fn show(
     colour: bool,
     bar: &ProgressBar,
     out: &mut impl Write,
-) -> std::io::Result<u64> {
-    let mut found = 0;
+) -> std::io::Result<SearchOutcome> {
+    let mut outcome = SearchOutcome::default();
     loop {
-        let Some(event) = next(events, out)? else { return Ok(found) };
+        let Some(event) = next(events, out)? else { return Ok(outcome) };
         match event {
             SearchEvent::Found { tape, line, session, envelope } => {
-                found += 1;
+                outcome.found += 1;
                 let text = if json {
                     json_line(&tape, line, &session, &envelope)
                 } else {
@@ -90,12 +98,17 @@ fn show(
                 };
                 bar.suspend(|| writeln!(out, "{text}"))?;
             }
-            SearchEvent::Trouble { tape, why } => {
-                bar.suspend(|| exit::print_stderr(&format!("tapline: {}: {why}", tape.display())));
+            SearchEvent::Unread { why } => {
+                outcome.is_partial = true;
+                bar.suspend(|| exit::print_error(&why));
+            }
+            SearchEvent::Damaged { tape, lines } => {
+                outcome.is_partial = true;
+                bar.suspend(|| exit::print_error(&format!("{}: {lines}", tape.display())));
             }
             SearchEvent::Done { bytes } => {
                 bar.inc(bytes);
-                bar.set_message(format!("{} found", count(found)));
+                bar.set_message(format!("{} found", count(outcome.found)));
             }
         }
     }

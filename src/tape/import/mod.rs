@@ -19,12 +19,15 @@ use serde_json::Value;
 
 pub use self::builder::ImportedTape;
 
+/// Why a tape is not imported, and what to do instead.
+pub const IS_TAPE: &str = "it is a tape already, which every command reads as it is; copy it to where your tapes are (`tapline tape ls` lists them)";
+
 /// Reads a recording; which format it has, its content says.
 ///
 /// # Errors
 /// Where it is none that is known, and why.
 pub fn import(path: &Path, bytes: &[u8]) -> Result<ImportedTape, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8, so no recording that is known".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(imported) = serde_json::from_str(text).ok().and_then(|file| of_one_value(&file)) {
         return imported;
@@ -32,7 +35,7 @@ pub fn import(path: &Path, bytes: &[u8]) -> Result<ImportedTape, String> {
     let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let first = lines.first().and_then(|line| serde_json::from_str::<Value>(line).ok());
     match first {
-        Some(first) if first.get("tapline").is_some() => Err("it is a tape already".to_owned()),
+        Some(first) if first.get("tapline").is_some() => Err(IS_TAPE.to_owned()),
         Some(first) if mcpsnoop::is_frame(&first) => Ok(mcpsnoop::log(&lines)),
         Some(first) if mcp_vcr::is_line(&first) => Ok(mcp_vcr::lines(&lines)),
         Some(first) if first.get("dir").is_some() && first.get("message").is_some() => {
@@ -54,7 +57,7 @@ fn of_one_value(file: &Value) -> Option<Result<ImportedTape, String>> {
     if let Some(entries) = file.as_array() {
         return inspector::export(entries).map(Ok);
     }
-    file.get("tapline").map(|_| Err("it is a tape already".to_owned()))
+    file.get("tapline").map(|_| Err(IS_TAPE.to_owned()))
 }
 
 #[cfg(test)]

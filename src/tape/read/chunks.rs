@@ -1,6 +1,6 @@
 //! A tape as it is read: chunk after chunk, so that what was read is of use before the rest is.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::sync::Arc;
 
 use super::stretches::{LineStretches, on_all_cores};
@@ -60,9 +60,9 @@ pub(in crate::tape) struct TapeChunks<R> {
     stretches: LineStretches<R>,
 }
 
-impl<R: Read> TapeChunks<R> {
+impl<R: BufRead> TapeChunks<R> {
     pub(in crate::tape) fn of(entries: TapeReader<R>, stretch: u64) -> Self {
-        Self { header: entries.header, stretches: LineStretches::new(entries.reader, stretch) }
+        Self { header: entries.header.clone(), stretches: entries.into_stretches(stretch) }
     }
 
     /// What follows, in order; `None` behind the last.

@@ -23,11 +23,11 @@ pub use self::catalogue::{Catalogue, catalogue, is_tape_name};
 pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::head::MessageHead;
 pub(super) use self::on_disk::TapeFile;
-pub use self::packed::TapeBytes;
+pub use self::packed::{TapeBytes, is_packed};
 pub(super) use self::packed::{is_broken, read_no_further};
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
-use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
+use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeError, TapeHeader};
 use crate::envelope::{Envelope, HeaderCache, Outcome, Seq, SessionId, Unknown};
 use crate::event::TapeSeam;
 
@@ -293,6 +293,11 @@ impl<R: BufRead> TapeReader<R> {
         }
     }
 
+    /// What follows the header, by many lines at a time.
+    pub(super) fn into_stretches(self, stretch: u64) -> LineStretches<R> {
+        LineStretches::new(self.reader, stretch)
+    }
+
     fn problem(&self, why: impl Into<String>) -> Problem {
         Problem { line: self.line, why: why.into() }
     }
@@ -306,7 +311,7 @@ impl<R: BufRead> Iterator for TapeReader<R> {
     }
 }
 
-fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result<TapeEntry, String> {
+pub(super) fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result<TapeEntry, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
     if !line.starts_with(MESSAGE) {
         match serde_json::from_str::<Mark>(text) {
@@ -319,9 +324,6 @@ fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result
     let (envelope, unknown) = Envelope::read_json_among(text, session, known)?;
     Ok(TapeEntry::Message { envelope: Box::new(envelope), unknown })
 }
-
-/// How our own marks begin.
-const MARK: &[u8] = br#"{"mark":"#;
 
 fn read_header(path: &Path, line: &[u8]) -> Result<TapeHeader, TapeError> {
     /// What every format, also a newer one, has in its header.

@@ -26,7 +26,7 @@ impl TapeBytes {
     /// Where the file cannot be read.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        if is_packed(&mut file)? {
+        if is_file_packed(&mut file)? {
             return Ok(Self::Packed(Box::new(PackedBytes::of(file)?)));
         }
         Ok(Self::Plain(file))
@@ -108,8 +108,13 @@ impl std::fmt::Debug for TapeBytes {
     }
 }
 
+/// Whether a file that begins so is packed.
+pub fn is_packed(first: &[u8]) -> bool {
+    first.starts_with(&MAGIC)
+}
+
 /// Looks at the first bytes, and goes back to the start.
-fn is_packed(file: &mut File) -> io::Result<bool> {
+fn is_file_packed(file: &mut File) -> io::Result<bool> {
     if !file.metadata()?.is_file() {
         // A pipe cannot be gone back in.
         return Ok(false);
@@ -117,7 +122,7 @@ fn is_packed(file: &mut File) -> io::Result<bool> {
     let mut first = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut first)?;
     file.seek(SeekFrom::Start(0))?;
-    Ok(first == MAGIC)
+    Ok(is_packed(&first))
 }
 
 /// Opens a tape so that any place of it can be read: a packed one as a plain file that has no name and is gone with us.
