@@ -69,7 +69,9 @@ fn known_client(name: Option<&str>) -> Result<Option<&str>, ExitError> {
 /// What was found on a tape, and whether a part of it could not be read, which is said.
 fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<(LintedTape, bool), ExitError> {
     let mut entries = TapeReader::open(path).map_err(ExitError::usage)?;
-    let mut lint = SessionLint::new(&entries.header().session(None)).seen_by(seen_by);
+    let mut lint = SessionLint::new(&entries.header().session(None))
+        .imported(entries.header().imported.as_deref())
+        .seen_by(seen_by);
     let mut linted =
         LintedTape { path: path.display().to_string(), lines: BTreeMap::new(), messages: 0, found: Vec::new() };
     let (mut damage, mut is_torn) = (Vec::new(), false);
@@ -85,7 +87,10 @@ fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<(LintedTape, bool), E
                 damage.push(problem);
                 lint.miss();
             }
-            TapeEntry::Torn => is_torn = true,
+            TapeEntry::Torn => {
+                is_torn = true;
+                lint.miss();
+            }
             TapeEntry::Mark(_) => {}
         }
     }

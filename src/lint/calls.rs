@@ -40,6 +40,8 @@ pub(super) struct UnansweredCall {
     pub(super) cursor: Option<Box<str>>,
     /// It waited for the operator.
     was_held: bool,
+    /// Messages were missed since.
+    may_be_answered: bool,
     /// When it was taken back.
     cancelled: Option<u64>,
 }
@@ -59,6 +61,7 @@ impl CallTable {
     pub(super) fn miss(&mut self) {
         self.has_gaps = true;
         self.used.clear();
+        self.open.values_mut().flatten().for_each(|call| call.may_be_answered = true);
     }
 
     /// A handshake begins, and with it the count of ids.
@@ -96,6 +99,7 @@ impl CallTable {
             token: requested_progress(judged.message),
             cursor,
             was_held: judged.envelope.held.is_some(),
+            may_be_answered: false,
             cancelled: None,
         });
     }
@@ -198,7 +202,7 @@ impl CallTable {
     pub(super) fn finish(&mut self, out: &mut FindingSink) {
         let is_over = |call: &&UnansweredCall| {
             let waits = !matches!(&*call.method, SUBSCRIPTIONS_LISTEN | PING) && call.cancelled.is_none();
-            waits && self.last > call.at + LONG_OPEN
+            waits && !call.may_be_answered && self.last > call.at + LONG_OPEN
         };
         let mut open: Vec<_> =
             self.open.iter().flat_map(|(key, calls)| calls.iter().map(move |it| (key.0, it))).collect();

@@ -21,25 +21,84 @@ const FIRST_WITH_VERSION: &str = "2025-06-18";
 #[derive(Debug, Default)]
 pub(super) struct CarrierState {
     session: Option<Vec<u8>>,
+    /// Not every header that was sent is known: none is missed.
+    is_partial: bool,
 }
 
 impl CarrierState {
+    /// Not every header that was sent is known.
+    pub(super) fn know_in_part(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Messages are missing: the server may have given another id in one.
+    pub(super) fn miss(&mut self) {
+        self.session = None;
+    }
+
     /// Looks at a client's message; `agreed`: whether its session has agreed on a revision.
     pub(super) fn check_client(&self, judged: &JudgedMessage<'_>, agreed: bool, out: &mut FindingSink) {
         if judged.envelope.transport.headers.is_none() || judged.envelope.transport.via != Via::Http {
             return;
         }
-        check_accept(judged, out);
+        if !self.is_partial {
+            check_accept(judged, out);
+        }
         if judged.is_modern {
-            return check_modern(judged, out);
+            return self.check_modern(judged, out);
         }
         if !agreed || judged.message.method() == Some(INITIALIZE) {
             return;
         }
         if &*judged.revision >= FIRST_WITH_VERSION {
-            check_version(judged, out);
+            self.check_version(judged, out);
         }
         self.check_session(judged, out);
+    }
+
+    fn check_version(&self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+        let revision = &judged.revision;
+        match judged.header(&VERSION) {
+            None if self.is_partial => {}
+            None => out.report(&VERSION_HEADER_MISSING, judged, format!("the session has agreed on {revision}")),
+            Some(said) if said != revision.as_bytes() => {
+                let text = format!("it says {}, and {revision} is agreed", quoted(&String::from_utf8_lossy(said)));
+                out.report(&VERSION_HEADER_OTHER, judged, text);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Revision 2026-07-28, transports: the headers say what the body says.
+    fn check_modern(&self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+        let missing = |rule: &'static LintRule, name: &str, out: &mut FindingSink| {
+            if !self.is_partial {
+                out.report(rule, judged, format!("there is no `{name}`"));
+            }
+        };
+        match judged.header(&VERSION) {
+            None => missing(&VERSION_HEADER_MISSING, VERSION.as_str(), out),
+            Some(said) if said != judged.revision.as_bytes() => {
+                let said = quoted(&String::from_utf8_lossy(said));
+                out.report(&VERSION_HEADER_OTHER, judged, format!("it says {said}, the body `{}`", judged.revision));
+            }
+            Some(_) => {}
+        }
+        let (message, headers) = (judged.message, judged.envelope.transport.headers.as_ref());
+        if headers.is_some_and(|headers| contradict(headers, message)) {
+            let text = "`Mcp-Method` or `Mcp-Name` is not what the body says".to_owned();
+            return out.report(&MIRROR_HEADER_OTHER, judged, text);
+        }
+        if message.kind() != Kind::Request {
+            return;
+        }
+        if judged.header(&METHOD).is_none() {
+            missing(&MIRROR_HEADER_MISSING, METHOD.as_str(), out);
+        }
+        let is_named = matches!(message.method(), Some(TOOLS_CALL | PROMPTS_GET | RESOURCES_READ));
+        if is_named && message.name().is_some() && judged.header(&NAME).is_none() {
+            missing(&MIRROR_HEADER_MISSING, NAME.as_str(), out);
+        }
     }
 
     fn check_session(&self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
@@ -85,47 +144,5 @@ fn check_accept(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
     if judged.direction() == Direction::ToServer && !(lists("application/json") && lists("text/event-stream")) {
         let text = if accept.is_empty() { "there is none".to_owned() } else { format!("it says {}", quoted(&accept)) };
         out.report(&ACCEPT_HEADER, judged, text);
-    }
-}
-
-fn check_version(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-    let revision = &judged.revision;
-    match judged.header(&VERSION) {
-        None => out.report(&VERSION_HEADER_MISSING, judged, format!("the session has agreed on {revision}")),
-        Some(said) if said != revision.as_bytes() => {
-            let text = format!("it says {}, and {revision} is agreed", quoted(&String::from_utf8_lossy(said)));
-            out.report(&VERSION_HEADER_OTHER, judged, text);
-        }
-        Some(_) => {}
-    }
-}
-
-/// Revision 2026-07-28, transports: the headers say what the body says.
-fn check_modern(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-    let missing = |rule: &'static LintRule, name: &str, out: &mut FindingSink| {
-        out.report(rule, judged, format!("there is no `{name}`"));
-    };
-    match judged.header(&VERSION) {
-        None => missing(&VERSION_HEADER_MISSING, VERSION.as_str(), out),
-        Some(said) if said != judged.revision.as_bytes() => {
-            let said = quoted(&String::from_utf8_lossy(said));
-            out.report(&VERSION_HEADER_OTHER, judged, format!("it says {said}, the body `{}`", judged.revision));
-        }
-        Some(_) => {}
-    }
-    let (message, headers) = (judged.message, judged.envelope.transport.headers.as_ref());
-    if headers.is_some_and(|headers| contradict(headers, message)) {
-        let text = "`Mcp-Method` or `Mcp-Name` is not what the body says".to_owned();
-        return out.report(&MIRROR_HEADER_OTHER, judged, text);
-    }
-    if message.kind() != Kind::Request {
-        return;
-    }
-    if judged.header(&METHOD).is_none() {
-        missing(&MIRROR_HEADER_MISSING, METHOD.as_str(), out);
-    }
-    let is_named = matches!(message.method(), Some(TOOLS_CALL | PROMPTS_GET | RESOURCES_READ));
-    if is_named && message.name().is_some() && judged.header(&NAME).is_none() {
-        missing(&MIRROR_HEADER_MISSING, NAME.as_str(), out);
     }
 }

@@ -40,9 +40,12 @@ pub(super) struct HandshakeLint {
 impl HandshakeLint {
     /// The session goes on with messages that were not seen.
     pub(super) fn miss(&mut self, revision: Option<&str>) {
-        if self.stage == HandshakeStage::Nothing || self.stage == HandshakeStage::Asked {
-            self.stage = HandshakeStage::Unseen;
-        }
+        self.stage = match self.stage {
+            HandshakeStage::Nothing | HandshakeStage::Asked => HandshakeStage::Unseen,
+            // `notifications/initialized` may have been in it.
+            HandshakeStage::Agreed(_) => HandshakeStage::Done,
+            known => known,
+        };
         self.revision = self.revision.take().or(revision.map(Into::into));
     }
 

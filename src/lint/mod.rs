@@ -37,21 +37,7 @@ mod shapes;
 mod tests;
 mod tools;
 
-use std::sync::Arc;
-
-use crate::envelope::Envelope;
-use crate::event::{Finding, Session};
-
 pub use self::catalogue::{LINTS, LintRule, lint_rule};
 pub use self::clients::client_names;
 pub use self::policy::{LintPolicy, Section};
 pub use self::session::SessionLint;
-
-/// Everything that is wrong with the messages of a session, in their order.
-pub fn lint_all(session: &Session, envelopes: &[Arc<Envelope>]) -> Vec<Finding> {
-    let mut lint = SessionLint::new(session);
-    let mut found: Vec<_> = envelopes.iter().flat_map(|envelope| lint.judge(envelope)).collect();
-    found.extend(lint.finish());
-    found.sort_by_key(|finding| finding.seq);
-    found
-}

@@ -24,6 +24,8 @@ use crate::message::{Kind, Message};
 
 /// Larger messages are judged by their heads only, in bytes: to read the image in a result costs more than to pass it on.
 const LARGEST: usize = 128 << 10;
+/// The one format that does not say whether a message came by a pipe or by HTTP.
+const WITHOUT_CARRIER: &str = "jsonl";
 /// Lists, which all else is judged by, may be larger.
 const LARGEST_LIST: usize = 1 << 20;
 
@@ -41,6 +43,14 @@ pub struct SessionLint {
     client: Option<&'static MeasuredClient>,
     /// The client was chosen by the configuration, whichever is connected.
     is_chosen: bool,
+    import: Option<Import>,
+}
+
+/// What another program recorded is judged by what it has, never by what it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Import {
+    /// It says how messages were carried.
+    has_carrier: bool,
 }
 
 impl SessionLint {
@@ -57,6 +67,7 @@ impl SessionLint {
             tools: ToolBook::default(),
             client: session.client.as_ref().and_then(|client| client_of_peer(&client.name)),
             is_chosen: false,
+            import: None,
         };
         if session.protocol.is_some() {
             lint.miss();
@@ -73,10 +84,23 @@ impl SessionLint {
         }
     }
 
+    /// As what was made of a recording of another program, in this format: headers, messages and clients may be missing from it.
+    #[must_use]
+    pub fn imported(mut self, format: Option<&str>) -> Self {
+        if let Some(format) = format {
+            self.import = Some(Import { has_carrier: format != WITHOUT_CARRIER });
+            self.carrier.know_in_part();
+            self.miss();
+        }
+        self
+    }
+
     /// Messages are missing from here on: what depends on those before is not judged any more.
     pub fn miss(&mut self) {
         self.calls.miss();
         self.progress.miss();
+        self.tools.miss();
+        self.carrier.miss();
         self.handshake.miss(self.session.protocol.as_deref());
     }
 
@@ -108,6 +132,9 @@ impl SessionLint {
     /// The session is over, or the tape: what never came is told now.
     pub fn finish(&mut self) -> Vec<Finding> {
         let mut out = FindingSink::new(self.session.id);
+        if self.import.is_some() {
+            return Vec::new();
+        }
         self.handshake.finish(&mut out);
         self.calls.finish(&mut out);
         self.tools.finish(&mut out);
@@ -145,6 +172,7 @@ impl SessionLint {
         }
         check_status(&judged, out);
         match message.kind() {
+            Kind::Opaque | Kind::Batch if self.import.is_some_and(|it| !it.has_carrier) => return,
             Kind::Opaque | Kind::Batch => return check_opaque(&judged, out),
             Kind::Request => self.request(&judged, out),
             Kind::Notification => self.notification(&judged, out),
@@ -189,6 +217,8 @@ impl SessionLint {
         }
         // Over HTTP and without a handshake several clients may count from 1 in what is one session here.
         let is_counted = judged.is_stdio() || (self.handshake.is_agreed() && !judged.is_modern);
+        // A recording may have those of several clients.
+        let is_counted = is_counted && self.import.is_none();
         self.handshake.ask(judged, out);
         self.calls.ask(judged, is_counted, out);
         self.progress.ask(judged, is_counted, out);

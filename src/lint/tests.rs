@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::report::LintedTape;
 use super::*;
-use crate::envelope::{Direction, Outcome, Seq, SessionId, Transport, Via};
-use crate::event::{LintLevel, Origin, SessionState, Timestamp};
+use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
+use crate::event::{Finding, LintLevel, Origin, Session, SessionState, Timestamp};
 use crate::message::Message;
 
 /// A session, written a line a message: `>` to the server, `<` to the client.
@@ -103,7 +103,11 @@ impl Script {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        lint_all(&self.session, &self.envelopes)
+        let mut lint = SessionLint::new(&self.session);
+        let mut found: Vec<_> = self.envelopes.iter().flat_map(|envelope| lint.judge(envelope)).collect();
+        found.extend(lint.finish());
+        found.sort_by_key(|finding| finding.seq);
+        found
     }
 
     /// Exactly these, by code and number of the message.

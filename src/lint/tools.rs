@@ -40,6 +40,7 @@ pub(super) struct ToolBook {
     called: BTreeSet<Box<str>>,
     /// The last page came, and nothing has changed since.
     is_complete: bool,
+    has_gaps: bool,
     /// Where the list was, and the revision that it followed.
     listed: Option<(Seq, Arc<str>)>,
     /// What questions ask for: by the number of the request, or, where they stand in a result, by their key.
@@ -47,6 +48,12 @@ pub(super) struct ToolBook {
 }
 
 impl ToolBook {
+    /// Messages are missing: another list, or calls, may have been among them.
+    pub(super) fn miss(&mut self) {
+        self.is_complete = false;
+        self.has_gaps = true;
+    }
+
     /// Whether the server has listed this tool; `None` where that is not known.
     pub(super) fn is_listed(&self, name: &str) -> Option<bool> {
         self.is_complete.then(|| self.tools.contains_key(name))
@@ -237,7 +244,8 @@ impl ToolBook {
     /// The session is over.
     pub(super) fn finish(&self, out: &mut FindingSink) {
         let unused: Vec<_> = self.tools.iter().filter(|(name, _)| !self.called.contains(*name)).collect();
-        let Some((seq, revision)) = self.listed.as_ref().filter(|_| !self.called.is_empty() && !unused.is_empty())
+        let Some((seq, revision)) =
+            self.listed.as_ref().filter(|_| !self.has_gaps && !self.called.is_empty() && !unused.is_empty())
         else {
             return;
         };

@@ -8,7 +8,7 @@ use super::Tape;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Finding, Session, Timestamp};
 use crate::filter::{Filter, MessageContext, MessageHistory};
-use crate::lint::lint_all;
+use crate::lint::SessionLint;
 
 /// A tape as the context of a filter: its session, and where it is read as a whole what stands around each message.
 pub struct TapeContext<'a> {
@@ -65,7 +65,26 @@ impl Tape {
     pub fn findings(&self) -> Vec<Finding> {
         // Who spoke is learned on the way, as it was then.
         let session = Session { protocol: None, client: None, ..self.session() };
-        lint_all(&session, &self.envelopes)
+        let mut lint = SessionLint::new(&session).imported(self.header.imported.as_deref());
+        // Where on the tape a line is damaged is not known here.
+        let is_damaged = self.torn || !self.problems.is_empty();
+        if is_damaged {
+            lint.miss();
+        }
+        let (mut seams, mut gaps, mut found) = (self.seams.iter().peekable(), self.gaps.iter().peekable(), Vec::new());
+        for envelope in &self.envelopes {
+            let is_behind_seam = seams.next_if(|seam| seam.after < envelope.seq).is_some();
+            if gaps.next_if(|gap| gap.at <= envelope.at).is_some() || is_behind_seam {
+                lint.miss();
+            }
+            found.extend(lint.judge(envelope));
+        }
+        if is_damaged || gaps.peek().is_some() {
+            lint.miss();
+        }
+        found.extend(lint.finish());
+        found.sort_by_key(|finding| finding.seq);
+        found
     }
 
     /// The session as it is known at the end of the tape.

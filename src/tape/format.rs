@@ -50,6 +50,9 @@ pub struct TapeHeader {
     /// The session that this one branched off, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<TapeParent>,
+    /// Which format of another program it was made of: what that does not have is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
 }
 
 fn driven_by_client() -> Origin {
@@ -72,6 +75,7 @@ impl TapeHeader {
             redaction: vec!["headers".to_owned()],
             unredacted: false,
             parent: None,
+            imported: None,
         }
     }
 }

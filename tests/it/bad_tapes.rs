@@ -153,3 +153,24 @@ fn import_of_a_tape_says_that_it_is_one() {
     let (status, _, told) = tapline(&["tape", "import", other.to_str().unwrap()]);
     assert!(status == 2 && told.contains("it is packed by zstd"), "{told}");
 }
+
+/// What may have been on a line that cannot be read is not found to be missing.
+#[test]
+fn lint_finds_nothing_missing_that_a_damaged_line_may_have_said() {
+    let dir = TempDir::new().unwrap();
+    let whole = demo();
+    let at = whole.lines().position(|line| line.contains("\"method\":\"notifications/initialized\"")).unwrap() + 1;
+    let without = with_lines(&dir, "without.tape.jsonl", |line, text| match line == at {
+        true => String::new(),
+        false => text.to_owned(),
+    });
+    let damaged = with_lines(&dir, "damaged.tape.jsonl", |line, text| match line == at {
+        true => text[..text.len() / 2].to_owned(),
+        false => text.to_owned(),
+    });
+    let (_, found, _) = tapline(&["lint", &without]);
+    assert!(found.contains("never-initialized"), "{found}");
+    let (status, found, told) = tapline(&["lint", &damaged]);
+    assert!(status == 1 && !found.contains("never-initialized"), "{found}");
+    assert!(told.contains(&format!("line {at}: ")), "{told}");
+}

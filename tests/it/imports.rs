@@ -109,3 +109,32 @@ fn import_of_several_files_goes_on_behind_a_bad_one() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("9 messages from mcpsnoop"), "{told}");
     assert_eq!(Tape::read(&dir.path().join("mcpsnoop-stdio.tape.jsonl")).unwrap().envelopes.len(), 9);
 }
+
+/// What a recording does not have is not held against who was recorded: headers that it leaves out, replies, other clients.
+#[test]
+fn lint_of_a_recording_misses_nothing_that_it_cannot_have() {
+    let dir = TempDir::new().unwrap();
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats");
+    let files = std::fs::read_dir(&formats).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut linted = 0;
+    for file in files.filter(|file| !file.starts_with("format-") && !file.ends_with(".md")) {
+        let (path, _) = imported(&dir, &file);
+        let output = tapline(&["lint", path.to_str().unwrap()]);
+        let found = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{file}: {found}");
+        linted += 1;
+    }
+    assert_eq!(linted, 8);
+    // A client that does say something wrong is found all the same; the half of a message is none.
+    let log = std::fs::read_to_string(formats.join("mcpsnoop-http.jsonl")).unwrap();
+    let wrong = log.replacen(r#""mcp_protocol_version":"2025-11-25""#, r#""mcp_protocol_version":"2024-11-05""#, 1);
+    let cut = r#"{"session_id":"demo-1-abcd","server_label":"demo","seq":99,"ts":"2026-11-29T04:13:07Z","direction":"s2c","transport":"stdio","text":"{\"jsonrpc\":\"2.0\",\"id\":7,\"res","truncated":true}"#;
+    let file = dir.path().join("wrong.jsonl");
+    std::fs::write(&file, format!("{}\n{cut}\n", wrong.trim_end())).unwrap();
+    let path = dir.path().join("wrong.tape.jsonl");
+    let made = tapline(&["tape", "import", file.to_str().unwrap(), "--out", path.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&made.stderr).contains("has only the beginning of one"), "{made:?}");
+    let output = tapline(&["lint", path.to_str().unwrap()]);
+    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(found.contains("version-header-other") && !found.contains("stdout-noise"), "{found}");
+}

@@ -140,8 +140,9 @@ impl ImportBuilder {
     }
 
     pub(super) fn finish(self, format: &'static str) -> ImportedTape {
-        let mut text = serde_json::to_vec(&TapeHeader { redaction: Vec::new(), ..TapeHeader::of(&self.session) })
-            .expect("all keys are strings");
+        let imported = Some(format.to_owned());
+        let header = TapeHeader { redaction: Vec::new(), imported, ..TapeHeader::of(&self.session) };
+        let mut text = serde_json::to_vec(&header).expect("all keys are strings");
         text.push(b'\n');
         let line = |mark: &Mark, text: &mut Vec<u8>| {
             serde_json::to_writer(&mut *text, mark).expect("a vector takes everything");

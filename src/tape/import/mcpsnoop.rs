@@ -90,7 +90,11 @@ impl SnoopFrame<'_> {
 
     fn add_message(&self, tape: &mut ImportBuilder, direction: Direction, at: u64, raw: &str) {
         if self.truncated {
-            tape.left.push(format!("message {}: mcpsnoop has only its beginning", tape.count() + 1));
+            // Half of a message is none, and would be taken for what its sender sent.
+            tape.left.push(format!("behind message {}: mcpsnoop has only the beginning of one", tape.count()));
+            let text = format!("a message {}, of which this is the beginning: {raw}", direction.word());
+            tape.mark(Mark::Log { at, source: "mcpsnoop".to_owned(), text });
+            return tape.mark(Mark::Gap { at, messages: 1 });
         }
         let via = if self.transport == "http" { Via::Http } else { Via::Stdio };
         let facts = ImportedMessage {
