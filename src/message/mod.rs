@@ -149,6 +149,18 @@ impl Message {
         self.head().id.as_ref().filter(|_| self.kind() != Kind::Opaque)
     }
 
+    /// The id that an error about this message names, read as it is needed: the only one that stands in it, also where it is no message
+    /// otherwise (JSON-RPC 2.0 §5.1: null where none could be detected). `None` for what is no JSON, for replies, whose id is the other
+    /// side's, and where ids contradict each other.
+    pub(crate) fn asked_id(&self) -> Option<Id> {
+        let members = read_members(&self.raw)?;
+        let is_reply = members.iter().any(|(key, _)| matches!(&**key, "result" | "error"));
+        let mut ids = members.iter().filter(|(key, _)| key == "id").map(|(_, token)| *token);
+        let token = ids.next().filter(|_| !is_reply && ids.next().is_none())?;
+        let is_integer = || token.parse::<f64>().is_ok_and(|number| number.fract() == 0.0);
+        (token.starts_with('"') || is_integer()).then(|| Id::from_token(token))
+    }
+
     /// The id of the request that it answers: it is a reply, or would be one if it could be read.
     pub fn replied_id(&self) -> Option<&Id> {
         self.head().id.as_ref().filter(|_| self.is_reply())

@@ -88,7 +88,8 @@ async fn transport_rules_of_a_session_hold_before_a_command() {
         assert_eq!(response.head.get("content-type"), Some("application/json"));
         let text = response.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(text.starts_with("tapline: "), "{text}");
-        let id = if body == PING { json!(7) } else { json!(null) };
+        // Of what is no message the id can be read all the same, of what is no JSON it cannot.
+        let id = if body == PING || body.contains("1.0") { json!(7) } else { json!(null) };
         assert!(response.json()["id"] == id || body == INITIALIZE, "{body}");
     }
     client.headers = session;
@@ -211,6 +212,37 @@ async fn refused_message_is_shown_and_recorded_with_its_answer() {
     assert!(tapes.iter().any(|tape| tape.contains("a request without a session must be `initialize`")), "{tapes:?}");
 }
 
+/// JSON-RPC 2.0 §5.1: null only where no id could be detected. One of two, or of what is a reply, is not for us to choose.
+#[tokio::test]
+async fn refused_message_is_answered_under_its_id_where_that_is_certain() {
+    let rig = before(SERVER).await;
+    let mut client = rig.client().await;
+    client.initialize().await;
+    for (body, id) in [
+        (r#"{"jsonrpc":"2.0","id":7,"method":5}"#, json!(7)),
+        (r#"{"jsonrpc":"2.0","id":"a\u0062"}"#, json!("ab")),
+        (r#"{"jsonrpc":"2.0","\u0069d":7,"method":"ping","params":[1]}"#, json!(7)),
+        (r#"{"id":7,"method":"ping"}"#, json!(7)),
+        (r#"{"jsonrpc":"2.0","id":7,"id":8,"method":5}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","id":7,"\u0069d":8,"method":"ping","params":[1]}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{}}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","id":{"a":1},"method":"ping"}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{"#, json!(null)),
+        (r#"[{"jsonrpc":"2.0","id":7,"method":5}]"#, json!(null)),
+    ] {
+        let told = client.call(body).await;
+        assert_eq!((told.status(), &told.json()["id"]), ("400", &id), "{body}");
+    }
+    let session = rig.session(1).await;
+    let shown = rig.passed(2 + 2 * 11).await;
+    assert!(shown.iter().all(|it| it.session == session), "all named the session");
+    // A session that is named twice, or is not there, is none to show it in.
+    client.headers = "mcp-session-id: nobody\r\n".to_owned();
+    client.call("{").await;
+    assert_ne!(rig.passed(4 + 2 * 11).await.last().unwrap().session, session);
+}
+
 #[tokio::test]
 async fn message_over_http_sse_keeps_the_rules_and_is_shown_where_it_does_not() {
     let rig = before(SERVER).await;
@@ -225,7 +257,8 @@ async fn message_over_http_sse_keeps_the_rules_and_is_shown_where_it_does_not() 
     for body in wrong {
         let told = client.post(body).await;
         assert_eq!(told.status(), "400", "{body}");
-        assert_eq!(told.json()["id"], serde_json::Value::Null, "{body}");
+        let id = if body.contains("\"id\":1,") { json!(1) } else { json!(null) };
+        assert_eq!(told.json()["id"], id, "{body}");
     }
     let shown = rig.passed(2 * wrong.len()).await;
     for (pair, body) in shown.chunks(2).zip(wrong) {

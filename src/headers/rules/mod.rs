@@ -30,8 +30,6 @@ pub struct RuleBreak {
     pub code: i64,
     pub text: String,
     pub data: Option<Value>,
-    /// The body is no message, so nothing in it can be taken for an id (JSON-RPC 2.0 §5).
-    pub is_of_body: bool,
 }
 
 /// The session that a request names.
@@ -64,11 +62,7 @@ pub struct ArrivedRequest<'a> {
 
 impl RuleBreak {
     fn new(status: StatusCode, code: i64, text: impl Into<String>) -> Self {
-        Self { status, code, text: text.into(), data: None, is_of_body: false }
-    }
-
-    fn of_body(code: i64, text: impl Into<String>) -> Self {
-        Self { is_of_body: true, ..Self::bad(code, text) }
+        Self { status, code, text: text.into(), data: None }
     }
 
     fn bad(code: i64, text: impl Into<String>) -> Self {
@@ -382,13 +376,13 @@ fn check_body(message: &Message) -> Result<(), RuleBreak> {
     let why = message.head().flaw.as_deref().unwrap_or_default();
     match message.kind() {
         Kind::Opaque if serde_json::from_slice::<serde::de::IgnoredAny>(without_bom(message.raw())).is_ok() => {
-            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is not a JSON-RPC message: {why}")))
+            Err(RuleBreak::bad(protocol::INVALID_REQUEST, format!("the body is not a JSON-RPC message: {why}")))
         }
-        Kind::Opaque => Err(RuleBreak::of_body(protocol::PARSE_ERROR, format!("the body cannot be read: {why}"))),
+        Kind::Opaque => Err(RuleBreak::bad(protocol::PARSE_ERROR, format!("the body cannot be read: {why}"))),
         Kind::Batch => {
             let elements = message.elements();
             if elements.is_empty() {
-                return Err(RuleBreak::of_body(protocol::INVALID_REQUEST, "the batch is empty"));
+                return Err(RuleBreak::bad(protocol::INVALID_REQUEST, "the batch is empty"));
             }
             elements.iter().try_for_each(check_members)
         }
@@ -418,7 +412,7 @@ fn check_members(message: &Message) -> Result<(), RuleBreak> {
     ];
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
         Some((_, why)) => {
-            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is not a JSON-RPC message: {why}")))
+            Err(RuleBreak::bad(protocol::INVALID_REQUEST, format!("the body is not a JSON-RPC message: {why}")))
         }
         None => Ok(()),
     }

@@ -32,7 +32,7 @@ use crate::headers::rules::{ArrivedRequest, NamedSession, RequestPlace, RuleBrea
 use crate::headers::{self, VERSION, contradict};
 use crate::limits::section::Per;
 use crate::limits::{Key, Limits};
-use crate::message::{Id, Kind, Message};
+use crate::message::Message;
 use crate::proxy::Arrival;
 use crate::proxy::error::{Denial, ErrorReply, ProxyError};
 use crate::proxy::exchange::Connection;
@@ -81,8 +81,6 @@ pub(in crate::proxy) struct SessionRequest<'a> {
     pub(in crate::proxy) message: Option<&'a Message>,
     /// When tapline had the request.
     pub(in crate::proxy) received: Instant,
-    /// The JSON-RPC id of the request, for an answer to name.
-    pub(in crate::proxy) id: Option<&'a Id>,
 }
 
 /// Whether a request may go on by the rules of the transport, and in which session.
@@ -122,7 +120,10 @@ impl Admission {
         }
         let request = ArrivedRequest { method: &parts.method, headers: &parts.headers, message: *message };
         if let Err(rule) = request.check_form() {
-            return Ok(refuse(&asked, None, rule));
+            // No session is woken for it, and none guessed.
+            let is_named_once = parts.headers.get_all(headers::SESSION).iter().nth(1).is_none();
+            let named = is_named_once.then(|| table.acknowledged(&parts.headers, requester.name)).flatten();
+            return Ok(refuse(&asked, named, rule));
         }
         let named = match parts.headers.get(headers::SESSION) {
             Some(id) => table.find_named(id, requester).await?,
@@ -175,13 +176,13 @@ impl Admission {
 
 /// Refuses a request that breaks a rule, and shows it in a session where there is one for it.
 fn refuse(request: &SessionRequest<'_>, named: Option<Arc<Connection>>, rule: RuleBreak) -> SessionAdmission {
-    let SessionRequest { table, parts, requester, message, received, id, .. } = request;
+    let SessionRequest { table, parts, requester, message, received, .. } = request;
     let shown_in = named.or_else(|| message.and_then(|_| table.for_refused(&parts.headers, requester)));
     let refusal = match (shown_in, message) {
         (Some(connection), Some(message)) => refuse_in(&connection, &parts.headers, message, *received, rule),
-        (shown_in, _) => {
-            let id = id.filter(|_| !rule.is_of_body);
-            let answer = ProxyError::from(Box::new(rule)).reply_to(id);
+        (shown_in, message) => {
+            let id = message.and_then(Message::asked_id);
+            let answer = ProxyError::from(Box::new(rule)).reply_to(id.as_ref());
             table.proxy().record_error(&answer, shown_in.map(|connection| connection.session.id()));
             answer
         }
@@ -197,8 +198,7 @@ pub(in crate::proxy) fn refuse_in(
     received: Instant,
     rule: RuleBreak,
 ) -> ErrorReply {
-    let id = message.id().filter(|_| message.kind() == Kind::Request && !rule.is_of_body);
-    let answer = ProxyError::from(Box::new(rule)).reply_to(id);
+    let answer = ProxyError::from(Box::new(rule)).reply_to(message.asked_id().as_ref());
     connection.proxy.record_error(&answer, Some(connection.session.id()));
     let arrival = Arrival {
         received: Some(received),

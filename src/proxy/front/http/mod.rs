@@ -247,15 +247,8 @@ impl HttpFront {
             self.authorize(table, &caller, &parts.headers, message)?;
         }
         let requester = Requester { address: caller.address, name: caller.name() };
-        let request = SessionRequest {
-            table,
-            parts: &mut parts,
-            tail: &tail,
-            requester,
-            message: message.as_ref(),
-            received,
-            id: id.as_ref(),
-        };
+        let request =
+            SessionRequest { table, parts: &mut parts, tail: &tail, requester, message: message.as_ref(), received };
         match self.admission.admit(request).await? {
             SessionAdmission::Session(connection) => {
                 let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
