@@ -282,9 +282,9 @@ impl ServerRestart {
         let said = say_again(Arc::new(fresh)).await;
         self.server.state.lock().told_again = None;
         let handshake = self.server.handshake.borrow().clone();
-        let (greeting, beyond) = {
+        let (greeting, beyond, said) = {
             let told = told.lock();
-            (told.greeting.clone(), handshake.beyond(&told.handshake))
+            (told.greeting.clone(), handshake.beyond(&told.handshake), said + &told.lacking())
         };
         let changes = match greeting {
             Some(greeting) if handshake.has_handshake() => {

@@ -8,6 +8,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::Method;
 use parking_lot::Mutex;
 
+use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta::cancelled_id;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
@@ -39,6 +40,23 @@ pub(super) struct ToldPast {
     pub(super) handshake: HandshakeState,
     /// Its answer to `initialize`.
     pub(super) greeting: Option<Message>,
+    /// Its questions to which the past has no answer: it was told so by an error of ours.
+    unanswered: usize,
+}
+
+impl ToldPast {
+    /// What is to be known of questions that nobody has answered; nothing where there is none.
+    pub(super) fn lacking(&self) -> String {
+        match self.unanswered {
+            0 => String::new(),
+            1 => {
+                "; a question of the server was answered by an error: the client had not answered it by then".to_owned()
+            }
+            many => format!(
+                "; {many} questions of the server were answered by errors: the client had not answered them by then"
+            ),
+        }
+    }
 }
 
 impl FreshProcess {
@@ -64,6 +82,9 @@ impl FreshProcess {
                 why: "a batch is not said again".to_owned(),
             }),
             _ => {
+                if ErrorCode::of(&message) == Some(ErrorCode::NotOnTape) {
+                    self.told.lock().unanswered += 1;
+                }
                 if message.method() == Some(method::INITIALIZED) {
                     self.told.lock().handshake.on_initialized();
                 }
