@@ -51,7 +51,7 @@ impl Endpoints {
         };
         endpoint.calls.fetch_add(1, Ordering::Relaxed);
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
-        RequestTimer { endpoint, size: request.raw().len() as u64, held: 0, state: State::Pending }
+        RequestTimer { endpoint, size: request.raw().len() as u64, held: 0, state: State::Pending, is_counted: true }
     }
 
     fn of(&self, subject: &Arc<Subject>) -> Arc<EndpointMetrics> {
@@ -143,6 +143,8 @@ pub struct RequestTimer {
     /// How long it was held for the operator, in microseconds.
     held: u64,
     state: State,
+    /// It is a call of somebody's.
+    is_counted: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,6 +157,16 @@ enum State {
 }
 
 impl RequestTimer {
+    /// Of a request that is nobody's: a process is told what another was told.
+    pub fn uncounted() -> Self {
+        Self { endpoint: Arc::default(), size: 0, held: 0, state: State::Pending, is_counted: false }
+    }
+
+    /// Whether it is a call of somebody's.
+    pub(super) fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
     /// Takes the time out that it was held for the operator before it was sent, in microseconds.
     pub fn delay(&mut self, micros: u64) {
         self.held += micros;

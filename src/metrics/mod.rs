@@ -88,7 +88,7 @@ impl Metrics {
             Kind::Batch => self.batch(envelope, session),
             _ => {}
         }
-        if let (Some(timer), Some(to)) = (timer, &envelope.reply_to) {
+        if let (Some(timer), Some(to)) = (timer.filter(RequestTimer::is_counted), &envelope.reply_to) {
             let end = match RequestEnd::of(&envelope.message, &envelope.outcome) {
                 // Its carrier says it, where its body does not.
                 RequestEnd::Ok if envelope.is_failure() => RequestEnd::Transport,

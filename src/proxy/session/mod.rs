@@ -21,12 +21,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
+use crate::envelope::{Author, Direction, Envelope, Seq, SessionId, Via};
 use crate::event::{Origin, Session, SessionState, StreamStanding, Timestamp};
 use crate::filter::MessageContext;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind};
-use crate::metrics::{Metrics, SessionMetrics};
+use crate::metrics::{Metrics, RequestTimer, SessionMetrics};
 use crate::proxy::session::correlation::Correlation;
 use crate::proxy::session::life::SessionLife;
 use crate::proxy::session::state::{New, State};
@@ -211,7 +211,10 @@ impl LiveSession {
         let upstream = self.metrics.upstream(|| metrics.upstream(self.info().upstream_name.clone()));
         match message.kind() {
             Kind::Request => {
-                let timer = upstream.start(*direction, message);
+                let timer = match self.is_told_again(arrival) {
+                    true => RequestTimer::uncounted(),
+                    false => upstream.start(*direction, message),
+                };
                 self.correlation.register((seq, at), *direction, message, timer)
             }
             _ if message.is_reply() => self.correlation.complete(at, *direction, message, *request),
@@ -224,6 +227,15 @@ impl LiveSession {
                 request.map(|request| self.correlation.answered_by_status(at, *direction, request)).unwrap_or_default()
             }
         }
+    }
+
+    /// Whether a request is no client's and no server's call: a fresh process is told what an earlier one was told, or asks meanwhile.
+    fn is_told_again(&self, arrival: &Arrival) -> bool {
+        let is_ours = match arrival.direction {
+            Direction::ToServer => arrival.injected == Some(Author::Tapline),
+            Direction::ToClient => arrival.audience.is_operator_only(),
+        };
+        is_ours && self.info().origin == Origin::Client
     }
 
     /// What a reply that answers no request may have been meant for; `None` where enough of them were asked about.

@@ -8,8 +8,9 @@ use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::patience::{KnownClients, gave_up_after};
 use super::session_list::{SessionList, SessionRow};
 use super::traffic_stats::TrafficStats;
-use crate::envelope::{Author, Envelope, Outcome, Seq};
-use crate::event::{Event, Finding, Held, Holding, ShadowCounts, ShadowEvent, Ticket, Timestamp};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
+use crate::event::{Event, Finding, Held, Holding, Origin, ShadowCounts, ShadowEvent, Ticket, Timestamp};
+use crate::message::Kind;
 
 /// Ended holds that are remembered.
 const RELEASED: usize = 50;
@@ -126,13 +127,26 @@ impl ObservedState {
         let new = self.rows.put(envelope.clone(), state) == PutOutcome::Arrived;
         if new {
             self.sessions.count(envelope, seen);
-            // What a shadow is asked and says is no traffic of the clients'.
-            if !self.sessions.get(envelope.session).is_some_and(SessionRow::is_shadow) {
+            // What a shadow is asked and says is no traffic of the clients', nor what a fresh process is told again.
+            let is_shadow = self.sessions.get(envelope.session).is_some_and(SessionRow::is_shadow);
+            if !is_shadow && !self.is_told_again(envelope) {
                 self.stats.count(envelope);
                 self.stats.tick(now, 1);
             }
         }
         TouchedRow { seq, new }
+    }
+
+    /// Whether a message was said to a fresh process in the client's place, or is what that said to it.
+    fn is_told_again(&self, envelope: &Envelope) -> bool {
+        let is_replay = || self.sessions.get(envelope.session).is_some_and(|row| row.session.origin == Origin::Replay);
+        let is_ours = |it: &Envelope| {
+            it.direction == Direction::ToServer && it.outcome == Outcome::Injected(Author::Tapline) && !is_replay()
+        };
+        let asked = || envelope.reply_to.as_ref().and_then(|to| self.rows.get(to.seq));
+        let is_withheld = envelope.direction == Direction::ToClient && envelope.outcome == Outcome::Withheld;
+        is_ours(envelope)
+            || is_withheld && (envelope.kind() == Kind::Request || asked().is_some_and(|row| is_ours(&row.envelope)))
     }
 
     /// The held message of that number.
