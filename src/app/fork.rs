@@ -42,7 +42,7 @@ pub(crate) struct Branch {
 impl Branch {
     /// How far it came, and what a client needs that is to go on with it at this URL.
     pub(crate) fn text(&self, url: &str) -> String {
-        self.outcome.text(url, self.minted.as_deref())
+        self.outcome.text(self.parent.seq, url, self.minted.as_deref())
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn branch(
     };
     play(job.tape, Arc::new(connection.clone()), options, hear, stop).await;
     let minted = table.bind(&connection, &HeaderMap::new(), &HeaderMap::new(), Ipv4Addr::LOCALHOST.into());
-    let at = outcome.last.map_or_else(String::new, |seq| format!(" at {seq}"));
+    let at = outcome.reached(last).map_or_else(String::new, |seq| format!(" at {seq}"));
     let branched = format!("branched off session {}{at}{}", parent.session.short(), outcome.lacking());
     // On the tape, too: what was played ends there, and what is new begins.
     table.proxy().log_landmark(LogLine::new(Level::Info, "fork", branched).of(session), Landmark::Seam);
@@ -120,6 +120,8 @@ impl Executor {
 #[derive(Default)]
 pub(super) struct BranchOutcome {
     last: Option<Seq>,
+    /// Messages of the client that were to be played.
+    steps: usize,
     passed: usize,
     failed: usize,
     skipped: usize,
@@ -147,8 +149,16 @@ impl BranchOutcome {
                 }
             }
             ReplayEvent::Failed { why } => self.why = Some(why.clone()),
-            ReplayEvent::Started { .. } | ReplayEvent::Finished(_) => {}
+            ReplayEvent::Started { steps, .. } => self.steps = *steps,
+            ReplayEvent::Finished(_) => {}
         }
+    }
+
+    /// The message that was reached: where all was played, that which was asked for, as the screen names it, and not the client's last
+    /// before it.
+    fn reached(&self, asked: Seq) -> Option<Seq> {
+        let is_all = self.passed + self.failed + self.skipped >= self.steps;
+        self.last.map(|last| if is_all { asked } else { last })
     }
 
     /// What a fresh process was told.
@@ -174,8 +184,8 @@ impl BranchOutcome {
         }
     }
 
-    fn text(&self, url: &str, id: Option<&str>) -> String {
-        let mut text = match (&self.why, self.last) {
+    fn text(&self, asked: Seq, url: &str, id: Option<&str>) -> String {
+        let mut text = match (&self.why, self.reached(asked)) {
             (Some(why), _) => format!("nothing was played: {why}"),
             (None, None) => "nothing was played".to_owned(),
             (None, Some(last)) => format!("played to {last}; the session waits at {url}"),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{
-    CallStanding, Command, Comparison, Event, ExamineRequest, Finding, ForkRequest, Held, Holding, LogLine,
+    CallStanding, Command, Comparison, Event, ExamineRequest, Finding, ForkRequest, Held, Holding, Landmark, LogLine,
     RewindRequest, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo, Ticket,
 };
 use numbers::Last;
@@ -348,6 +348,10 @@ impl Merge {
         }
         if many && line.session.is_none() {
             line.text = format!("{}: {}", source.about.name, line.text);
+        }
+        // What they say of seams names messages; all else that is said may be a peer's text.
+        if self.numbering == Numbering::Common && matches!(line.landmark, Some(Landmark::Seam | Landmark::Rewind)) {
+            line.text = source.numbers.in_text(&line.text);
         }
         line.seq = line.seq.and_then(|seq| self.number(id, seq));
         Some(Event::Log(line))

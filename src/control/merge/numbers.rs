@@ -34,6 +34,21 @@ impl Numbers {
         Seq(last.0)
     }
 
+    /// A text of theirs with our numbers in it, for those messages that are known.
+    pub(super) fn in_text(&self, text: &str) -> String {
+        let mut parts = text.split('#');
+        let mut ours = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|it: char| it.is_ascii_digit()).len();
+            let known = part[..digits].parse().ok().and_then(|seq| self.known.get(&Seq(seq)));
+            match known {
+                Some(number) => ours.push_str(&format!("{}{}", number.ours, &part[digits..])),
+                None => ours.push_str(&format!("#{part}")),
+            }
+        }
+        ours
+    }
+
     /// Their number for ours. Looks through all of them: asked for by a person.
     pub(super) fn theirs(&self, ours: Seq) -> Option<Seq> {
         self.known.iter().find(|(_, number)| number.ours == ours).map(|(theirs, _)| *theirs)
@@ -65,6 +80,15 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_has_our_numbers_of_the_messages_that_are_known() {
+        let (mut numbers, mut last) = (Numbers::default(), Last::default());
+        numbers.number(Seq(70), &mut last);
+        numbers.number(Seq(7), &mut last);
+        let text = "not rewound to #7: rewound to #70, #700 # and #x";
+        assert_eq!(numbers.in_text(text), "not rewound to #2: rewound to #1, #700 # and #x");
+    }
 
     #[test]
     fn numbers_are_stable_until_the_oldest_are_forgotten() {
