@@ -77,7 +77,9 @@ impl Counter {
     fn heard(&self) -> Vec<Vec<Value>> {
         let text = std::fs::read_to_string(self.path("heard")).unwrap();
         let mut processes: Vec<(&str, Vec<Value>)> = Vec::new();
-        for (process, message) in text.lines().map(|line| line.split_once(' ').unwrap()) {
+        let lines = text.lines().map(|line| line.split_once(' ').unwrap());
+        // A process that waits for an answer as its stdin is closed reads nothing.
+        for (process, message) in lines.filter(|(_, message)| !message.is_empty()) {
             if processes.last().is_none_or(|(last, _)| *last != process) {
                 processes.push((process, Vec::new()));
             }
@@ -126,6 +128,12 @@ async fn rewind_has_the_count_of_the_message_and_the_client_goes_on_without_a_wo
     rewind(&rig, to).await;
     assert_eq!(rig.seam(1).await, format!("rewound to {to}: 4 messages of the client said again"));
     assert_eq!(add(&mut client, 5).await, 3);
+    // What was told again is nobody's call.
+    let counted = |event: &Event| match event {
+        Event::Figures(figures) if figures.to_server.messages == 11 => Some(figures.requests()),
+        _ => None,
+    };
+    assert_eq!(rig.event("the figures of all messages", counted).await, 6);
     // What came after it is undone; what came after the seam is not.
     let to = reply_to(&rig, 5).await;
     assert_eq!(add(&mut client, 6).await, 4);
@@ -207,6 +215,62 @@ async fn rewind_answers_the_server_as_the_client_did_and_asks_the_client_nothing
         .await;
     assert_eq!(asked.iter().filter(|it| **it == Outcome::Forwarded).count(), 1);
     assert_eq!(add(&mut client, 2).await, 1);
+}
+
+/// An answer that crosses a rewind is to a question of the process that is gone; the fresh one counts its questions from the same start.
+#[tokio::test]
+async fn rewind_lets_no_late_answer_reach_the_fresh_process() {
+    let counter = Counter::new();
+    let rig = counter.rig().await;
+    let mut client = in_session(&rig).await;
+    assert_eq!(add(&mut client, 1).await, 1);
+    let to = reply_to(&rig, 1).await;
+    let asked = |nth: usize| {
+        rig.until("a question", move |log| {
+            let mut asked = log.iter().filter_map(envelope).filter(|it| it.direction == ToClient);
+            asked.by_ref().filter(|it| it.method() == Some("roots/list")).nth(nth).map(|it| it.message.clone())
+        })
+    };
+    let mut asking = client.again(rig.address()).await;
+    let (lost, ()) = tokio::join!(asking.call(request(2, "ask")), async {
+        asked(0).await;
+        rewind(&rig, to).await;
+        rig.seam(1).await;
+    });
+    assert_eq!(lost.status(), "200", "it had begun");
+    let answer = |id: &str, uri: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"roots":[{{"uri":"file:///{uri}"}}]}}}}"#)
+    };
+    let (answered, ()) = tokio::join!(asking.call(request(3, "ask")), async {
+        let question = asked(1).await;
+        assert_eq!(client.call(answer("77", "late")).await.status(), "202");
+        let id = question.id().unwrap().token().to_owned();
+        assert_eq!(client.call(answer(&id, "now")).await.status(), "202");
+    });
+    assert!(answered.text().contains(r#""asked":true"#), "{}", answered.text());
+    let heard = counter.heard();
+    let last = heard[1].last().unwrap();
+    assert_eq!((&last["id"], &last["result"]["roots"][0]["uri"]), (&json!(77), &json!("file:///now")), "{heard:#?}");
+    assert!(rig.complaints().is_empty(), "{:?}", rig.complaints());
+}
+
+/// What the client said next was no answer: the past has none, and the fresh process gets an error of ours.
+#[tokio::test]
+async fn rewind_behind_an_open_question_says_that_it_was_answered_by_an_error() {
+    let counter = Counter::new();
+    let rig = counter.rig().await;
+    let mut client = in_session(&rig).await;
+    let mut asking = client.again(rig.address()).await;
+    tokio::join!(asking.call(request(1, "ask")), async {
+        rig.message(ToClient, |it| it.method() == Some("roots/list")).await;
+        // It is read in the place of the answer.
+        client.post(request(2, "add")).await;
+    });
+    let to = rig.message(ToClient, |it| it.message.value().is_some_and(|it| it["result"]["asked"] == true)).await.seq;
+    rewind(&rig, to).await;
+    let told = rig.seam(1).await;
+    let said = "; a question of the server was answered by an error: the client had not answered it by then";
+    assert!(told.starts_with(&format!("rewound to {to}: 4 messages")) && told.ends_with(said), "{told}");
 }
 
 #[tokio::test]

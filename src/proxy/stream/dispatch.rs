@@ -206,7 +206,8 @@ impl StreamServer {
     /// Finds whom a message of the server is for, and puts it in the names that its client knows.
     pub(super) fn resolve_recipient(&self, incoming: Incoming) -> Dispatched {
         let mut state = self.state.lock();
-        let recipient = self.recipient(&mut state, &incoming.message);
+        let recipient = self.recipient(&state, &incoming.message);
+        let incoming = self.register_question(&mut state, &recipient, incoming);
         let Some(pending) = state.requests.of_recipient(&recipient) else {
             let session = self.owner(&state, &recipient);
             let audience =
@@ -237,7 +238,17 @@ impl StreamServer {
         Dispatched { session, recipient, incoming, audience }
     }
 
-    fn recipient(&self, state: &mut ServerState, message: &Message) -> Recipient {
+    /// Registers what the server asks its only client, which may know it by another name.
+    fn register_question(&self, state: &mut ServerState, recipient: &Recipient, incoming: Incoming) -> Incoming {
+        let is_clients = matches!(self.tenancy, Tenancy::Dedicated(_)) && !matches!(recipient, Recipient::Player);
+        let is_registered = is_clients && self.pool.is_some();
+        match is_registered.then(|| state.questions.register(&incoming.message)).flatten() {
+            Some(message) => Incoming { framing: incoming.framing.around(&message), message },
+            None => incoming,
+        }
+    }
+
+    fn recipient(&self, state: &ServerState, message: &Message) -> Recipient {
         let recipient = state.requests.recipient(message, state.client.stream().is_some());
         match (&self.tenancy, recipient) {
             // Its client knows nothing of a process that is still being told what another one was told.
@@ -246,12 +257,6 @@ impl StreamServer {
                 if state.told_again.is_some() && !state.requests.contains(&id) =>
             {
                 Recipient::Player
-            }
-            (Tenancy::Dedicated(_), recipient) => {
-                if self.pool.is_some() {
-                    state.questions.register(message);
-                }
-                recipient
             }
             // It names its request, which is gone: it is no other's.
             (Tenancy::Shared, Recipient::Client) if message.method() == Some(method::PROGRESS) => {
@@ -262,7 +267,7 @@ impl StreamServer {
                 state.requests.sole().cloned().map_or(Recipient::Unaddressed, Recipient::Progress)
             }
             (Tenancy::Shared, Recipient::Requester(id)) if !state.requests.contains(&id) => Recipient::Unaddressed,
-            (Tenancy::Shared, recipient) => recipient,
+            (_, recipient) => recipient,
         }
     }
 

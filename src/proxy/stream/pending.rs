@@ -561,29 +561,61 @@ pub(super) struct PendingQuestions {
     open: HashSet<Id>,
     /// Those of a process that is gone.
     stale: HashSet<Id>,
+    /// The server's names for questions that the client knows by another one.
+    renamed: HashMap<Id, Id>,
+}
+
+/// What a message of a client is to the questions of the server.
+#[derive(Debug, PartialEq)]
+pub(super) enum QuestionAnswer {
+    /// No answer, or one to a question that the client knows by the server's name.
+    AsItIs,
+    /// The answer under the name by which the server knows its question.
+    Renamed(Message),
+    /// It answers a process that is gone.
+    Stale,
 }
 
 impl PendingQuestions {
-    /// Registers what a message of the server asks.
-    pub(super) fn register(&mut self, message: &Message) {
-        if let Some(id) = message.id().filter(|_| message.kind() == Kind::Request) {
-            self.stale.remove(id);
+    /// Registers what a message of the server asks. Returns it under another name where a client may still answer an earlier process
+    /// under this one: processes count from the same start.
+    pub(super) fn register(&mut self, message: &Message) -> Option<Message> {
+        let Some(id) = message.id().filter(|_| message.kind() == Kind::Request) else { return self.cancelled(message) };
+        if id.known(|id| self.stale.contains(id)).is_none() {
             self.open.insert(id.clone());
+            return None;
         }
+        let other = Id::random();
+        let renamed = message.with_id(&other)?;
+        self.renamed.insert(other.clone(), id.clone());
+        self.open.insert(other);
+        Some(renamed)
     }
 
-    /// Completes the question that a message of a client answers. Returns whether it was one of a process that is gone.
-    pub(super) fn complete(&mut self, reply: &Message) -> bool {
-        let Some(id) = reply.replied_id() else { return false };
-        let Some(id) = id.known(|id| self.open.contains(id) || self.stale.contains(id)) else { return false };
+    /// What takes back a question, under the name that the client knows.
+    fn cancelled(&self, message: &Message) -> Option<Message> {
+        let id = cancelled_id(message).filter(|_| !self.renamed.is_empty())?;
+        let (other, _) = self.renamed.iter().find(|(_, own)| **own == id)?;
+        message.with_value(&["params", "requestId"], other.token())
+    }
+
+    /// Completes the question that a message of a client answers.
+    pub(super) fn complete(&mut self, reply: &Message) -> QuestionAnswer {
+        let is_known = |id: &Id| self.open.contains(id) || self.stale.contains(id);
+        let Some(id) = reply.replied_id().and_then(|id| id.known(is_known)) else { return QuestionAnswer::AsItIs };
         self.open.remove(&id);
-        self.stale.remove(&id)
+        if self.stale.remove(&id) {
+            return QuestionAnswer::Stale;
+        }
+        let own = self.renamed.remove(&id).and_then(|own| reply.with_id(&own));
+        own.map_or(QuestionAnswer::AsItIs, QuestionAnswer::Renamed)
     }
 
-    /// The process that asked is gone. Returns what it asked; an answer that comes late is known by it.
+    /// The process that asked is gone. Returns what it asked, as the client knows it; an answer that comes late is known by it.
     pub(super) fn fail_all(&mut self) -> Vec<Id> {
         let open: Vec<_> = self.open.drain().collect();
         self.stale.extend(open.iter().cloned());
+        self.renamed.clear();
         open
     }
 }
@@ -613,5 +645,23 @@ mod tests {
         requests.complete(&id);
         requests.register(asked(second));
         assert!(!requests.get(&id).is_some_and(PendingRequest::has_no_reader), "its client waits");
+    }
+
+    #[test]
+    fn question_of_a_fresh_process_is_none_that_a_late_answer_is_to() {
+        let asks = Message::new(r#"{"jsonrpc":"2.0","id":7,"method":"roots/list"}"#);
+        let says = |id: &Id| Message::new(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"n":1}}}}"#, id.token()));
+        let (mut questions, seven) = (PendingQuestions::default(), Id::from_token("7"));
+        assert_eq!(questions.register(&asks), None);
+        assert_eq!(questions.fail_all(), std::slice::from_ref(&seven));
+        let renamed = questions.register(&asks).expect("7 may still be answered");
+        let other = renamed.id().unwrap().clone();
+        let takes_back = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+        let taken_back = questions.register(&Message::new(takes_back)).expect("the client knows another name");
+        assert_eq!(cancelled_id(&taken_back), Some(other.clone()));
+        assert_eq!(questions.complete(&says(&seven)), QuestionAnswer::Stale);
+        assert_eq!(questions.complete(&says(&other)), QuestionAnswer::Renamed(says(&seven)));
+        assert_eq!(questions.register(&asks), None, "what was answered is out of the way");
+        assert_eq!(questions.complete(&says(&seven)), QuestionAnswer::AsItIs);
     }
 }

@@ -17,7 +17,7 @@ use crate::proxy::Audience;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::{ClientSide, Items};
-use crate::proxy::stream::pending::{Enclosure, PendingRequest, ReplyReader};
+use crate::proxy::stream::pending::{Enclosure, PendingRequest, QuestionAnswer, ReplyReader};
 use crate::proxy::stream::server::{Pipe, ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
 use crate::upstream::stdio::{ChildPipe, ChildWriteError};
@@ -80,6 +80,8 @@ impl StreamServer {
             let id = message.id().filter(|_| is_modern && requests == 1).cloned();
             answers.cancel_on_drop = id.map(|id| CancelOnDrop { server: self.clone(), id: Some(id) });
             match self.write(&pipe, &message, &headers, &mut answers).await? {
+                // Who asked is gone, and another is not to be told.
+                WriteOutcome::Gone if message.is_reply() => return Ok(Reply::accepted()),
                 WriteOutcome::Gone if self.withdraw(&message) || requests == 0 => {
                     if let Some(cancel_on_drop) = answers.cancel_on_drop.take() {
                         cancel_on_drop.disarm();
@@ -192,15 +194,17 @@ impl StreamServer {
             // Batches are of a time when each client had a session, and a child, of its own: no name is taken.
             Kind::Batch => {
                 let requests = message.elements().into_iter().filter(|element| element.kind() == Kind::Request);
-                let pending = requests.map(|request| pending(request, Enclosure::Batch));
-                let count = pending.map(|pending| state.requests.register(pending)).count();
+                let count = requests.map(|it| state.requests.register(pending(it, Enclosure::Batch))).count();
                 Registered::Requests(message.clone(), count)
             }
-            _ if self.pool.is_some() && state.questions.complete(message) => Registered::Stale,
             _ => {
                 state.requests.cancel(message);
                 self.learn_initialized(message);
-                Registered::Requests(message.clone(), 0)
+                match self.pool.as_ref().map(|_| state.questions.complete(message)) {
+                    Some(QuestionAnswer::Stale) => Registered::Stale,
+                    Some(QuestionAnswer::Renamed(answer)) => Registered::Requests(answer, 0),
+                    _ => Registered::Requests(message.clone(), 0),
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use crate::message::Message;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::ClientStream;
+use crate::proxy::stream::pending::QuestionAnswer;
 use crate::proxy::stream::request::UnsentRequest;
 use crate::proxy::stream::server::{Pipe, ServerState, StreamServer, Tenancy};
 use crate::upstream::stdio::{ChildPipe, ChildWriteError};
@@ -39,12 +40,17 @@ impl StreamServer {
         headers: Option<HeaderMap>,
     ) -> Result<Option<Reply>, UpstreamError> {
         loop {
-            let (pipe, is_stale) = self.when_up(|state| self.register(state, message)).await?;
+            let (pipe, answer) = self.when_up(|state| self.register(state, message)).await?;
+            let (message, line) = match &answer {
+                QuestionAnswer::Renamed(answer) => (answer, None),
+                QuestionAnswer::AsItIs | QuestionAnswer::Stale => (message, line.as_ref()),
+            };
             match &*pipe {
                 Pipe::Events(events) => return events.post(message, headers).await.map(Some),
-                Pipe::Child(_) if is_stale => return Ok(None),
+                Pipe::Child(_) if answer == QuestionAnswer::Stale => return Ok(None),
                 Pipe::Child(child) => {
-                    if self.write_line(&pipe, child, message, line.as_ref()).await? {
+                    // Where who asked is gone, another is not to be told.
+                    if self.write_line(&pipe, child, message, line).await? || message.is_reply() {
                         return Ok(None);
                     }
                     if !self.withdraw(message) && message.asks() {
@@ -57,9 +63,9 @@ impl StreamServer {
         }
     }
 
-    /// Registers a message that goes to a child as it is. Returns whether it is for one that is gone.
-    fn register(&self, state: &mut ServerState, message: &Message) -> bool {
-        let (Some(_), Tenancy::Dedicated(session)) = (&self.pool, &self.tenancy) else { return false };
+    /// Registers a message that goes to a child. Returns what it is to the child's questions.
+    fn register(&self, state: &mut ServerState, message: &Message) -> QuestionAnswer {
+        let (Some(_), Tenancy::Dedicated(session)) = (&self.pool, &self.tenancy) else { return QuestionAnswer::AsItIs };
         state.requests.cancel(message);
         state.requests.register_all(message, session);
         self.learn_initialized(message);
