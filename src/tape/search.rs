@@ -18,7 +18,9 @@ use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
 use crate::filter::Filter;
 use crate::tape::format::{MARK, MESSAGE, TapeError};
-use crate::tape::read::{Problem, STRETCH, TapeEntry, TapeReader, on_all_cores, read_line, read_no_further, troubles};
+use crate::tape::read::{
+    Problem, STRETCH, TapeEntry, TapeReader, check_is_file, on_all_cores, read_line, read_no_further, troubles,
+};
 use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
@@ -132,6 +134,7 @@ fn search_whole(
     damaged: &mut DamagedLines,
     send: &mut dyn FnMut(SearchEvent) -> bool,
 ) -> Result<bool, TapeError> {
+    check_is_file(path)?;
     let tape = Tape::read(path)?;
     let context = TapeContext::of(&tape, Timestamp::now());
     let reader = TapeReader::open(path)?;

@@ -72,7 +72,7 @@ fn tape_packed_and_cut_says_so_in_every_command() {
         (&["tape", "verify", given], 1, "FAIL"),
         (&["tape", "export", given, "--format", "markdown"], 0, "get_forecast"),
         (&["tape", "diff", given, given], 0, ""),
-        (&["tape", "redact", given, "--out", copy.to_str().unwrap()], 0, "values replaced"),
+        (&["tape", "redact", given, "--out", copy.to_str().unwrap()], 1, "values replaced"),
         (&["lint", given], 1, "findings"),
         (&["replay", given, "--speed", "max", "--", server, "__demo-server"], 0, "0 failed"),
         (&["tape", "note", given, "x"], 1, ""),
@@ -173,4 +173,60 @@ fn lint_finds_nothing_missing_that_a_damaged_line_may_have_said() {
     let (status, found, told) = tapline(&["lint", &damaged]);
     assert!(status == 1 && !found.contains("never-initialized"), "{found}");
     assert!(told.contains(&format!("line {at}: ")), "{told}");
+}
+
+#[test]
+fn tape_with_a_line_that_cannot_be_read_says_what_that_means() {
+    let dir = TempDir::new().unwrap();
+    let damaged = with_lines(&dir, "damaged.tape.jsonl", |at, line| match at {
+        7 => line.replacen("\"msg\":", "\"msg\":,\"password\":\"correct-horse\"", 1),
+        _ => line.to_owned(),
+    });
+    let out = dir.path().join("out.tape.jsonl");
+    let (status, _, told) = tapline(&["tape", "redact", &damaged, "--out", out.to_str().unwrap()]);
+    assert!(status == 1 && told.contains("line 7: ") && told.contains("no secret was looked for there"), "{told}");
+    let (status, _, told) = tapline(&["tape", "baseline", &damaged]);
+    assert!(status == 0 && told.contains("line 7: ") && told.contains("what was listed there is not known"), "{told}");
+    let (_, shown, told) = tapline(&["tape", "show", "--json", &damaged]);
+    assert!(shown.lines().all(|line| line.starts_with('{')) && told.contains("line 7: "), "{told}");
+}
+
+#[test]
+fn tape_whose_lines_are_in_another_order_is_found_to_be() {
+    let dir = TempDir::new().unwrap();
+    let lines: Vec<_> = demo().lines().map(str::to_owned).collect();
+    let reversed: Vec<_> = lines[..1].iter().chain(lines[1..].iter().rev()).cloned().collect();
+    let path = dir.path().join("reversed.tape.jsonl");
+    fs::write(&path, reversed.join("\n") + "\n").unwrap();
+    let (status, said, _) = tapline(&["tape", "verify", path.to_str().unwrap()]);
+    assert!(status == 1 && said.contains("stands behind its answer, line "), "{said}");
+}
+
+/// What has to be read twice is no pipe; nothing waits for one.
+#[test]
+fn tape_in_a_pipe_is_read_once_or_refused() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("pipe.tape.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let given = path.to_str().unwrap();
+    for arguments in [
+        &["tape", "verify", given][..],
+        &["tape", "redact", given],
+        &["tape", "note", given, "x"],
+        &["tape", "rm", given],
+    ] {
+        let (status, _, told) = tapline(arguments);
+        assert!(matches!(status, 1 | 2) && told.contains("it is a pipe, and has to be read more than once"), "{told}");
+    }
+    for (arguments, expected) in
+        [(&["tape", "show", given][..], 0), (&["lint", given], 0), (&["mock", given, "--stdio"], 2)]
+    {
+        let pipe = path.clone();
+        let writing = std::thread::spawn(move || fs::write(pipe, demo()));
+        let (status, said, told) = tapline(arguments);
+        assert_eq!(status, expected, "{arguments:?}: {said}{told}");
+        assert!(expected == 0 || told.contains("it is a pipe"), "{told}");
+        // Whoever has read enough hangs up.
+        drop(writing.join().unwrap());
+    }
 }

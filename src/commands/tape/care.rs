@@ -13,7 +13,7 @@ use crate::commands::help::print;
 use crate::exit::{self, ExitError};
 use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::care::{self, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
-use crate::tape::read::TapeReader;
+use crate::tape::read::{TapeReader, check_is_file};
 use crate::tape::redact::RedactRules;
 use crate::tape::{PACKED, SUFFIX, TapeError};
 use crate::text::{sanitize, size};
@@ -134,6 +134,7 @@ fn verdict_sarif(path: &Path, found: &Verification) -> Vec<Value> {
 /// A tape that is not being written to.
 fn closed(shelf: &TapeShelf, given: &Path) -> Result<PathBuf, ExitError> {
     let path = shelf.find(given)?;
+    check_is_file(&path).map_err(ExitError::usage)?;
     let summary = TapeSummary::of(&path).map_err(ExitError::usage)?;
     if may_be_written(summary.end.as_deref()) {
         return Err(ExitError::from(anyhow!(
@@ -146,6 +147,7 @@ fn closed(shelf: &TapeShelf, given: &Path) -> Result<PathBuf, ExitError> {
 
 pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
+    check_is_file(&path).map_err(ExitError::usage)?;
     TapeReader::open(&path).map_err(ExitError::usage)?;
     let to = match &args.out {
         Some(out) => out.clone(),
@@ -162,14 +164,15 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
         regexes: args.regex.clone(),
         entropy: args.entropy,
     };
-    let (replaced, broken) = care::redact(&path, &to, rules)?;
-    if let Some(problem) = broken {
-        exit::print_error(&format!("{}: {problem}", path.display()));
+    let (replaced, unread) = care::redact(&path, &to, rules)?;
+    for why in &unread {
+        exit::print_error(&format!("{}: {why}; no secret was looked for there", path.display()));
     }
     print(&format!(
         "{}  {replaced} values replaced; look through it before you share it\n",
         sanitize(&to.display().to_string())
-    ))
+    ))?;
+    Ok(ExitCode::from(u8::from(!unread.is_empty())))
 }
 
 pub(super) fn note(shelf: &TapeShelf, given: &Path, text: &str) -> Result<ExitCode, ExitError> {
@@ -223,7 +226,7 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     let mut status = ExitCode::SUCCESS;
     for path in &chosen {
         // What is no tape is not ours to remove.
-        let removed = match TapeReader::open(path) {
+        let removed = match check_is_file(path).and_then(|()| TapeReader::open(path)) {
             Err(error) => Err(error.to_string()),
             Ok(_) if args.dry_run => Ok(()),
             Ok(_) => std::fs::remove_file(path).map_err(|error| format!("cannot remove {}: {error}", path.display())),

@@ -69,7 +69,11 @@ pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, E
 
 pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
-    let now = Definitions::of(&Tape::read(&path).map_err(ExitError::usage)?);
+    let tape = Tape::read(&path).map_err(ExitError::usage)?;
+    for why in tape.troubles() {
+        print_stderr(&format!("tapline: {}: {why}; what was listed there is not known", path.display()));
+    }
+    let now = Definitions::of(&tape);
     if now.is_empty() {
         let why =
             "nothing was listed on it: no `tools/list`, `prompts/list` or `resources/templates/list` with a reply";

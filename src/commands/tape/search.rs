@@ -24,6 +24,9 @@ pub(super) fn run(shelf: &TapeShelf, args: &SearchArgs, color: ColorArg) -> Resu
         exit::print_stderr(&format!("tapline: {note}"));
     }
     let tapes = chosen(shelf, &args.paths)?;
+    if tapes.is_empty() {
+        exit::print_error("there are no tapes to search in; `tapline demo` makes one");
+    }
     let (files, bytes) = (tapes.len(), tapes.iter().filter_map(|it| it.metadata().ok()).map(|it| it.len()).sum());
     let stdout = std::io::stdout();
     let colour = color.is_wanted(stdout.is_terminal());

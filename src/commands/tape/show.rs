@@ -10,11 +10,11 @@ use super::shelf::TapeShelf;
 use crate::cli::{ColorArg, TapeShowArgs};
 use crate::envelope::{Direction, Envelope, SessionField};
 use crate::event::{Peer, Timestamp};
-use crate::exit::ExitError;
+use crate::exit::{ExitError, print_error};
 use crate::filter::Filter;
 use crate::message::Kind;
 use crate::tape::format::{Mark, TapeHeader};
-use crate::tape::read::{TapeEntry, TapeReader};
+use crate::tape::read::{TapeEntry, TapeReader, check_is_file};
 use crate::tape::{Tape, TapeContext};
 use crate::text::{fit, harmless_json, micros_with_unit, sanitize};
 
@@ -46,6 +46,9 @@ enum ShowError {
 
 fn show(path: &Path, filter: Option<&Filter>, json: bool, colour: bool, out: &mut impl Write) -> Result<(), ShowError> {
     // What the tape knows beside a message is known only when all of it was read.
+    if filter.is_some_and(TapeContext::is_needed) {
+        check_is_file(path)?;
+    }
     let whole = filter.filter(|it| TapeContext::is_needed(it)).map(|_| Tape::read(path)).transpose()?;
     let entries = TapeReader::open(path)?;
     let header = entries.header().clone();
@@ -69,13 +72,22 @@ fn show(path: &Path, filter: Option<&Filter>, json: bool, colour: bool, out: &mu
                     writeln!(out, "       {}", sanitize(&text))?;
                 }
             }
-            TapeEntry::Problem(problem) if !json => writeln!(out, "     ! {}", sanitize(&problem.to_string()))?,
-            TapeEntry::Torn if !json => writeln!(out, "     ! line {line}: torn, as after a crash")?,
-            _ => {}
+            TapeEntry::Mark(_) => {}
+            TapeEntry::Problem(problem) => show_trouble(path, &problem.to_string(), json, out)?,
+            TapeEntry::Torn => show_trouble(path, &format!("line {line}: torn, as after a crash"), json, out)?,
         }
     }
     out.flush()?;
     Ok(())
+}
+
+/// Says what could not be read where it stands, or, as what reads JSON would stumble over it there, on stderr.
+fn show_trouble(path: &Path, why: &str, json: bool, out: &mut impl Write) -> std::io::Result<()> {
+    if json {
+        print_error(&format!("{}: {why}", path.display()));
+        return Ok(());
+    }
+    writeln!(out, "     ! {}", sanitize(why))
 }
 
 fn json_line(envelope: &Envelope) -> String {

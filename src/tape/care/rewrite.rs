@@ -14,7 +14,7 @@ use super::signature::SIGNATURE;
 use crate::event::{TapeEdit, Timestamp};
 use crate::tape::format::{Mark, TapeError};
 use crate::tape::name::{PACKED, SUFFIX};
-use crate::tape::read::{Problem, TapeBytes, TapeReader, is_broken, read_no_further};
+use crate::tape::read::{Problem, TapeBytes, TapeEntry, TapeReader, is_broken, read_no_further, troubles};
 use crate::tape::redact::{RedactRules, Redactor};
 
 /// How hard zstd tries. Three is its own choice: 200 MB/s and more.
@@ -253,20 +253,28 @@ pub fn pack(path: &Path, packing: Packing) -> Result<Option<(PathBuf, Option<Pro
 }
 
 /// Writes a tape to another file without secrets. A secret is looked for all over the tape, also before the place where its name is.
-/// Returns how many values were replaced, and where a packed tape was cut or damaged.
+/// Returns how many values were replaced, and what could not be read: what is secret in that is kept.
 ///
 /// # Errors
 /// Where the tape cannot be read, or the new one not be written.
-pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Option<Problem>), TapeError> {
+pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Vec<String>), TapeError> {
     let words: Vec<_> = ["headers".to_owned(), "bodies".to_owned()].into_iter().chain(rules.words()).collect();
     let mut redactor = Redactor::new(rules);
     // What is found under a name is known by the second time.
-    for line in BufReader::new(open(from)?).split(b'\n').map_while(Result::ok) {
-        let _ = std::str::from_utf8(&line).ok().and_then(|line| redactor.line(line));
+    let (mut entries, mut problems, mut is_torn) = (TapeReader::open(from)?, Vec::new(), false);
+    while let Some(entry) = entries.next_with(|line| {
+        let _ = std::str::from_utf8(line).ok().and_then(|line| redactor.line(line));
+        false
+    }) {
+        match entry {
+            TapeEntry::Problem(problem) => problems.push(problem),
+            TapeEntry::Torn => is_torn = true,
+            TapeEntry::Message { .. } | TapeEntry::Mark(_) => {}
+        }
     }
     redactor.replaced = 0;
     let packing = if to.to_string_lossy().ends_with(PACKED) { Packing::Zstd } else { Packing::Plain };
-    let broken = rewrite(from, to, packing, true, &mut |number, line| {
+    rewrite(from, to, packing, true, &mut |number, line| {
         if number == 1 {
             return with_redaction(&line, &words).unwrap_or(line);
         }
@@ -275,11 +283,7 @@ pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Option
             None => line,
         }
     })?;
-    Ok((redactor.replaced, broken))
-}
-
-fn open(path: &Path) -> Result<TapeBytes, TapeError> {
-    TapeBytes::open(path).map_err(|error| TapeError::unread(path, error))
+    Ok((redactor.replaced, troubles(&problems, 0, is_torn)))
 }
 
 /// The header, which says what was taken out.

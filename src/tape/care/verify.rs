@@ -1,6 +1,6 @@
 //! Everything that is wrong with a tape, with the line: read once, line by line, in bounded memory.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::signature::{SIGNATURE, SealVerifier};
 use crate::envelope::{Envelope, Seq};
 use crate::message::{Kind, members_of};
 use crate::tape::format::{Mark, TapeError, TapeHeader};
-use crate::tape::read::{TapeBytes, TapeEntry, TapeReader};
+use crate::tape::read::{TapeBytes, TapeEntry, TapeReader, check_is_file};
 
 /// So many findings are told one by one.
 const TOLD: usize = 100;
@@ -71,6 +71,7 @@ impl fmt::Display for TapeFault {
 /// # Errors
 /// Where it cannot be read at all, is no tape, or is one of a newer format.
 pub fn verify(path: &Path, verifier: Option<&SealVerifier>) -> Result<Verification, TapeError> {
+    check_is_file(path)?;
     let entries = TapeReader::open(path)?;
     let mut found = Verification {
         header: entries.header().clone(),
@@ -109,9 +110,17 @@ fn check_message(envelope: &Envelope, line: u64, numbers: &mut SeenNumbers, miss
     if !numbers.insert(seq) {
         found.find(Some(line), format!("message {seq} stands here a second time"));
     }
-    let Some(to) = &envelope.reply_to else { return };
-    if !missing && to.seq >= numbers.first && !numbers.has(to.seq) {
+    if let Some(reply) = numbers.answered.remove(&seq) {
+        found.find(
+            Some(line),
+            format!("message {seq} stands behind its answer, line {reply}: lines were put in another order"),
+        );
+    }
+    let Some(to) = envelope.reply_to.as_ref().filter(|to| !numbers.has(to.seq)) else { return };
+    if !missing && to.seq >= numbers.first {
         found.find(Some(line), format!("it answers {}, which does not stand before it", to.seq));
+    } else if numbers.answered.len() < REMEMBERED {
+        numbers.answered.insert(to.seq, line);
     }
 }
 
@@ -180,6 +189,8 @@ struct SeenNumbers {
     order: VecDeque<Seq>,
     /// What was before may have been forgotten, or recorded elsewhere.
     first: Seq,
+    /// What was answered and did not stand before its answer, with the line of that.
+    answered: HashMap<Seq, u64>,
 }
 
 impl SeenNumbers {

@@ -7,6 +7,7 @@ mod chunks;
 mod head;
 mod on_disk;
 mod packed;
+mod room;
 mod stretches;
 mod tail;
 #[cfg(test)]
@@ -23,8 +24,9 @@ pub use self::catalogue::{Catalogue, catalogue, is_tape_name};
 pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::head::MessageHead;
 pub(super) use self::on_disk::TapeFile;
-pub use self::packed::{TapeBytes, is_packed};
+pub use self::packed::{TapeBytes, check_is_file, is_packed};
 pub(super) use self::packed::{is_broken, read_no_further};
+use self::room::TapeRoom;
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeError, TapeHeader};
@@ -92,7 +94,8 @@ impl Tape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read(path: &Path) -> Result<Self, TapeError> {
-        Ok(Self::read_whole(path, TapeReader::open(path)?))
+        let read = Self::read_chunks(path, TapeReader::open(path)?, &|| false, TapeRoom::of_system())?;
+        Ok(read.expect("nothing stops it"))
     }
 
     /// Reads a tape file, unless that is stopped meanwhile: then `None`.
@@ -100,7 +103,7 @@ impl Tape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read_unless(path: &Path, is_stopped: &dyn Fn() -> bool) -> Result<Option<Self>, TapeError> {
-        Ok(Self::read_chunks(path, TapeReader::open(path)?, is_stopped))
+        Self::read_chunks(path, TapeReader::open(path)?, is_stopped, TapeRoom::of_system())
     }
 
     /// Reads a tape from anywhere; `path` is what it is called.
@@ -108,23 +111,30 @@ impl Tape {
     /// # Errors
     /// Where the first line cannot be read, is no header, or is one of a newer format.
     pub fn read_from(path: &Path, reader: impl BufRead) -> Result<Self, TapeError> {
-        Ok(Self::read_whole(path, TapeReader::new(path, reader)?))
+        let read = Self::read_chunks(path, TapeReader::new(path, reader)?, &|| false, TapeRoom::of_system())?;
+        Ok(read.expect("nothing stops it"))
     }
 
-    fn read_whole<R: BufRead>(path: &Path, entries: TapeReader<R>) -> Self {
-        Self::read_chunks(path, entries, &|| false).expect("nothing stops it")
-    }
-
-    fn read_chunks<R: BufRead>(path: &Path, entries: TapeReader<R>, is_stopped: &dyn Fn() -> bool) -> Option<Self> {
+    fn read_chunks<R: BufRead>(
+        path: &Path,
+        entries: TapeReader<R>,
+        is_stopped: &dyn Fn() -> bool,
+        mut room: TapeRoom,
+    ) -> Result<Option<Self>, TapeError> {
         let mut tape = Self::begun(path, entries.header().clone());
         let mut chunks = TapeChunks::of(entries, STRETCH);
         while let Some(read) = chunks.read_next() {
             if is_stopped() {
-                return None;
+                return Ok(None);
             }
-            read.into_iter().for_each(|chunk| tape.add(chunk));
+            for chunk in read {
+                if !room.has_room_for(&chunk) {
+                    return Err(TapeError::TooLarge { path: path.to_owned(), messages: tape.envelopes.len() as u64 });
+                }
+                tape.add(chunk);
+            }
         }
-        Some(tape)
+        Ok(Some(tape))
     }
 
     /// A tape of which no more than the header was read.

@@ -17,6 +17,7 @@ pub(in crate::tape) struct TapeFile {
 
 impl TapeFile {
     pub(in crate::tape) fn open(path: &Path, session: SessionId) -> Result<Self, TapeError> {
+        super::check_is_file(path)?;
         let file = super::packed::open_plain(path).map_err(|source| TapeError::unread(path, source))?;
         Ok(Self { file, session })
     }

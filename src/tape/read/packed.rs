@@ -11,6 +11,7 @@ use uuid::Uuid;
 use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
 
 use super::BUFFER;
+use crate::tape::format::TapeError;
 
 /// How every zstd frame begins (RFC 8878 §3.1.1).
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -123,6 +124,20 @@ fn is_file_packed(file: &mut File) -> io::Result<bool> {
     file.take(MAGIC.len() as u64).read_to_end(&mut first)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(is_packed(&first))
+}
+
+/// Whether a tape can be read more than once.
+///
+/// # Errors
+/// It is a pipe, of which nobody says what has passed.
+pub fn check_is_file(path: &Path) -> Result<(), TapeError> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            let error = io::Error::other("it is a pipe, and has to be read more than once; write it to a file first");
+            Err(TapeError::CannotRead { path: path.to_owned(), error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens a tape so that any place of it can be read: a packed one as a plain file that has no name and is gone with us.
