@@ -27,7 +27,7 @@ const PLACE = join(DIR, "exports");
 const BROWSER = join(DIR, "browser");
 const NODE = process.execPath;
 const PYTHON = join(DIR, "py/bin/python");
-const NPM = ["vitest@^4", "@modelcontextprotocol/sdk@^1.32", "zod@^4", "har-validator@^5.1.5"];
+const NPM = ["vitest@^4", "@modelcontextprotocol/sdk@^1.32", "@modelcontextprotocol/client@^2.4", "zod@^4", "har-validator@^5.1.5"];
 const PYPI = ["pytest>=8", "haralyzer>=2"];
 const CHROMIUM = process.env.CHROMIUM ?? spawnSync("sh", ["-c", "command -v chromium || command -v google-chrome"], { encoding: "utf8" }).stdout.trim();
 
@@ -70,7 +70,7 @@ for (const [method, params] of JSON.parse(asked)) await client.request({ method,
 await client.close();
 `;
 
-/** A client of revision 2026-07-28; of the SDKs whose tests are exported, the Python one alone speaks it unasked. */
+/** A client of revision 2026-07-28. */
 const MODERN = `
 import sys
 import anyio
@@ -107,7 +107,7 @@ function install() {
   must([NODE, join(HERE, "driver.mjs"), "install", "--dir", DIR, "--tapline", TAPLINE], { cwd: ROOT });
   mkdirSync(PLACE, { recursive: true });
   writeFileSync(join(PLACE, "package.json"), '{"private": true, "type": "module"}\n');
-  if (!existsSync(join(PLACE, "node_modules/har-validator"))) must(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", ...NPM]);
+  if (!["har-validator", "@modelcontextprotocol/client"].every((name) => existsSync(join(PLACE, "node_modules", name)))) must(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", ...NPM]);
   writeFileSync(join(PLACE, "recorder.mjs"), RECORDER);
   writeFileSync(join(PLACE, "modern.py"), MODERN);
   // Beside the packages of the matrix, which are the SDK that the test asks for.
@@ -134,6 +134,11 @@ function exported(tape, format, out) {
 function generatedTests(name, server) {
   const { dir, tape } = record(name, server);
   const env = { ...process.env, TAPE_SERVER: server.join(" ") };
+  editedTest(name, ranTests(name, tape, dir, env), env);
+}
+
+/** Runs what is made of a tape in each language; gives the test in Python. */
+function ranTests(name, tape, dir, env) {
   const verdict = ({ ok, said }) => (ok ? undefined : said.slice(-4000));
   const python = exported(tape, "pytest", join(dir, "test_tape.py"));
   check(`${name}: pytest`, verdict(run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", python], { env })));
@@ -142,7 +147,7 @@ function generatedTests(name, server) {
   check(`${name}: vitest`, verdict(run([NODE, join(PLACE, "node_modules/vitest/vitest.mjs"), "run", realpathSync(typescript)], { env })));
   const rust = exported(tape, "rust", join(dir, "tape.rs"));
   check(`${name}: Rust`, verdict(rustTest(rust, dir, env)));
-  editedTest(name, python, env);
+  return python;
 }
 
 /** A test that cannot fail shows nothing. */
@@ -157,10 +162,7 @@ function modernTest(name, server) {
   const { dir, tape } = record(name, server, [PYTHON, join(PLACE, "modern.py")]);
   check(`${name}: recorded in that revision`, readFileSync(tape, "utf8").includes('"protocol":"2026-07-28"') ? undefined : tape);
   const env = { ...process.env, TAPE_SERVER: server.join(" ") };
-  const python = exported(tape, "pytest", join(dir, "test_tape.py"));
-  const { ok, said } = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", python], { env });
-  check(`${name}: pytest`, ok ? undefined : said.slice(-4000));
-  editedTest(name, python, env);
+  editedTest(name, ranTests(name, tape, dir, env), env);
 }
 
 /** With the libraries that the tests of tapline are built with. */

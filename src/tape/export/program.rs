@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::exchange::exchanges;
 use crate::envelope::{Direction, Envelope};
+use crate::mcp::era::is_modern_revision;
 use crate::mcp::method;
 use crate::message::Kind;
 use crate::tape::Tape;
@@ -84,17 +85,59 @@ pub(super) fn pytest(tape: &Tape, name: &str) -> String {
 
 pub(super) fn vitest(tape: &Tape, name: &str) -> String {
     let steps = steps_json(tape).replace('`', "\\u0060").replace("${", "$\\u007b");
-    VITEST.replace("@NAME@", &title(name)).replace("@TARGET@", &target(tape)).replace("@STEPS@", &steps)
+    let [package, imports, options] = if is_modern(tape) { VITEST_MODERN } else { VITEST_LEGACY };
+    VITEST
+        .replace("@NAME@", &title(name))
+        .replace("@PACKAGE@", package)
+        .replace("@IMPORTS@", imports)
+        .replace("@OPTIONS@", options)
+        .replace("@TARGET@", &target(tape))
+        .replace("@STEPS@", &steps)
 }
 
 pub(super) fn rust(tape: &Tape, name: &str) -> String {
     let steps = steps_json(tape);
     let hashes = "#".repeat(steps.split(|c| c != '#').map(str::len).max().unwrap_or(0) + 1);
+    let [imports, serve] = if is_modern(tape) { RUST_MODERN } else { RUST_LEGACY };
     RUST.replace("@NAME@", &title(name))
+        .replace("@IMPORTS@", imports)
+        .replace("@SERVE@", serve)
         .replace("@TARGET@", &target(tape))
         .replace("@HASHES@", &hashes)
         .replace("@STEPS@", &steps)
 }
+
+/// Whether the client of the tape spoke a revision without a handshake: the SDK of the test is to speak it, too.
+fn is_modern(tape: &Tape) -> bool {
+    tape.header.peers.protocol.as_deref().is_some_and(is_modern_revision)
+}
+
+/// The package, what is taken from it, and what its client needs beside its name. Version 1 of the TypeScript SDK knows revisions with a
+/// handshake only; version 2 is another package.
+const VITEST_LEGACY: [&str; 3] = [
+    "@modelcontextprotocol/sdk",
+    r#"import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";"#,
+    "",
+];
+const VITEST_MODERN: [&str; 3] = [
+    "@modelcontextprotocol/client",
+    r#"import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";"#,
+    r#", { versionNegotiation: { mode: "auto" } }"#,
+];
+/// What is taken from rmcp, and how its client is started: unasked it begins with a handshake.
+const RUST_LEGACY: [&str; 2] = [
+    "use rmcp::ServiceExt as _;
+use rmcp::model::{CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams};",
+    "serve(transport)",
+];
+const RUST_MODERN: [&str; 2] = [
+    "use rmcp::model::{CallToolRequestParams, GetPromptRequestParams, ProtocolVersion, ReadResourceRequestParams};
+use rmcp::{ClientLifecycleMode, ClientServiceExt as _};",
+    "serve_with_lifecycle(transport, ClientLifecycleMode::Auto { preferred_versions: vec![ProtocolVersion::V_2026_07_28], legacy_version: None })",
+];
 
 const PYTEST: &str = include_str!("../../../assets/export/test_tape.py.txt");
 const VITEST: &str = include_str!("../../../assets/export/tape.test.ts.txt");

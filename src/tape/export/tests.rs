@@ -86,9 +86,24 @@ fn export_markdown_has_a_fence_longer_than_any_in_it() {
 fn export_tests_have_the_steps_of_the_tape() {
     for form in [TapeForm::Pytest, TapeForm::Vitest, TapeForm::Rust] {
         let program = export(&demo(), "demo", form);
-        assert!(["@NAME@", "@TARGET@", "@STEPS@", "@HASHES@"].iter().all(|it| !program.contains(it)), "{program}");
+        assert!(
+            ["@NAME@", "@TARGET@", "@STEPS@", "@HASHES@", "@IMPORTS@", "@SERVE@", "@PACKAGE@", "@OPTIONS@"]
+                .iter()
+                .all(|it| !program.contains(it)),
+            "{program}"
+        );
         let steps = &program[program.find("[\n{").unwrap()..program.rfind("}\n]").unwrap() + 3];
         let steps: Vec<serde_json::Value> = serde_json::from_str(steps).unwrap();
         assert!(steps.len() > 5 && steps.iter().any(|it| it["params"]["name"] == "book_flight"), "{steps:?}");
+    }
+}
+
+#[test]
+fn export_tests_speak_the_revision_of_the_tape() {
+    let modern = Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/time-modern-stdio.tape.jsonl");
+    let modern = Tape::read(&modern).unwrap();
+    for (form, word) in [(TapeForm::Vitest, "versionNegotiation"), (TapeForm::Rust, "ClientLifecycleMode::Auto")] {
+        let has_word = |tape: &Tape| export(tape, "x", form).contains(word);
+        assert!(has_word(&modern) && !has_word(&demo()), "{word}");
     }
 }
