@@ -1,8 +1,7 @@
 """Tapes in an object store: recorded to it, read from it, broken off and gone on with, with the real server of moto.
 
-    pip install 'moto[server,s3]'
     cargo build --features object-store
-    python tests/interop/store.py [TAPLINE]
+    tests/interop/run store [TAPLINE]
 """
 
 import http.server
