@@ -1,6 +1,6 @@
 //! `tapline lint`: what is wrong with the messages of tapes, for people and for CI.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::lint::policy::check_code;
 use crate::lint::report::{self, LintedTape};
 use crate::lint::{LINTS, LintPolicy, SessionLint, client_names};
 use crate::tape::Mark;
-use crate::tape::read::{TapeEntry, TapeReader, troubles};
+use crate::tape::read::{TapeEntry, TapeReader, check_is_file, troubles};
 
 pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitError> {
     if args.list {
@@ -79,8 +79,8 @@ fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<(LintedTape, bool), E
         match entry {
             TapeEntry::Message { envelope, .. } => {
                 linted.messages += 1;
-                linted.lines.insert(envelope.seq.0, entries.line());
                 linted.found.extend(lint.judge(&envelope));
+                note_line(&mut linted, envelope.seq.0, entries.line());
             }
             TapeEntry::Mark(Mark::Gap { .. } | Mark::Seam { .. } | Mark::Rewind { .. }) => lint.miss(),
             TapeEntry::Problem(problem) => {
@@ -96,11 +96,45 @@ fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<(LintedTape, bool), E
     }
     linted.found.extend(lint.finish());
     linted.found.sort_by_key(|finding| finding.seq);
+    find_lines(path, &mut linted);
     let troubles = troubles(&damage, 0, is_torn);
     for trouble in &troubles {
         print_error(&format!("{}: {trouble}", path.display()));
     }
     Ok((linted, !troubles.is_empty()))
+}
+
+/// Lines of messages that are remembered while a tape is read, whose number has no end.
+const MOST_LINES: usize = 128 << 10;
+
+/// Notes where a message stands, and forgets it of older ones on which nothing was found.
+fn note_line(linted: &mut LintedTape, seq: u64, line: u64) {
+    linted.lines.insert(seq, line);
+    if linted.lines.len() <= MOST_LINES + linted.found.len() {
+        return;
+    }
+    let recent = *linted.lines.keys().nth_back(MOST_LINES / 2).expect("there are more");
+    let found: BTreeSet<u64> = linted.found.iter().map(|finding| finding.seq.0).collect();
+    linted.lines.retain(|seq, _| *seq >= recent || found.contains(seq));
+}
+
+/// Finds the lines again that were forgotten before something was found there, such as that a request was never answered.
+fn find_lines(path: &Path, linted: &mut LintedTape) {
+    let found = linted.found.iter().map(|finding| finding.seq.0);
+    let mut sought: BTreeSet<u64> = found.filter(|seq| !linted.lines.contains_key(seq)).collect();
+    if sought.is_empty() || check_is_file(path).is_err() {
+        return;
+    }
+    for (line, entry) in TapeReader::open(path).into_iter().flat_map(TapeReader::lines) {
+        if let TapeEntry::Message { envelope, .. } = entry
+            && sought.remove(&envelope.seq.0)
+        {
+            linted.lines.insert(envelope.seq.0, line);
+        }
+        if sought.is_empty() {
+            return;
+        }
+    }
 }
 
 fn catalogue() -> String {
