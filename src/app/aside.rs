@@ -1,4 +1,5 @@
-//! What rules do beside a message: its server is ended or stopped, its client is sent notifications and made-up progress.
+//! What is done beside a message, by rules and by hand: its server is ended or stopped, its client is sent notifications and made-up
+//! progress.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::envelope::{Seq, SessionId};
-use crate::event::{Level, LogLine};
-use crate::mcp::method;
+use crate::event::{Level, LogLine, Ticket};
+use crate::mcp::{meta, method};
 use crate::message::Message;
 use crate::proxy::front::routes::Mounts;
 use crate::rules::{AsideAct, MadeUpProgress};
 
 /// Progress is made up for no longer than this.
 const LONGEST: Duration = Duration::from_secs(600);
+
+/// Between two notifications for a client that is kept patient: clients with short limits wait for 30 s.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// When the reply goes on, once that is known. It is locked while progress is told: what is told after the reply would be an error
 /// of ours (basic/utilities/progress: notifications stop after completion).
@@ -70,28 +74,61 @@ fn notify(mounts: &Mounts, session: SessionId, seq: Seq, said: String) {
 
 async fn tell_progress(mounts: Arc<Mounts>, session: SessionId, seq: Seq, made_up: MadeUpProgress, ends: ProgressEnd) {
     let MadeUpProgress { token, every, total, text } = made_up;
-    let token: Value = serde_json::from_str(&token).unwrap_or_default();
     let began = Instant::now();
     let mut progress = 0;
     while began.elapsed() < LONGEST && total.is_none_or(|total| progress < total) {
         tokio::time::sleep(every).await;
         progress += 1;
-        let mut params = json!({"progressToken": token, "progress": progress});
-        if let Some(total) = total {
-            params["total"] = total.into();
-        }
-        if let Some(text) = &text {
-            params["message"] = text.as_str().into();
-        }
-        let message = json!({"jsonrpc": "2.0", "method": method::PROGRESS, "params": params}).to_string();
+        let message = progress_message(&token, progress.into(), total, text.as_deref());
         let ends = ends.lock();
         if ends.is_some_and(|at| at <= Instant::now()) {
             return;
         }
-        if let Err(why) = mounts.speak(session, Message::new(message)) {
+        if let Err(why) = mounts.speak(session, message) {
             let text = format!("no progress is made up: {why}");
             mounts.proxy().log(LogLine::new(Level::Warn, "rule", text).of(session).about(seq));
             return;
         }
     }
+}
+
+fn progress_message(token: &str, progress: Value, total: Option<u64>, text: Option<&str>) -> Message {
+    let token: Value = serde_json::from_str(token).unwrap_or_default();
+    let mut params = json!({"progressToken": token, "progress": progress});
+    if let Some(total) = total {
+        params["total"] = total.into();
+    }
+    if let Some(text) = text {
+        params["message"] = text.into();
+    }
+    Message::new(json!({"jsonrpc": "2.0", "method": method::PROGRESS, "params": params}).to_string())
+}
+
+/// Tells the client of a held request progress, from now on and for as long as it is held: clients that count from the last progress
+/// wait on. It is what tapline says, and shown so.
+pub(super) fn keep_patient(mounts: &Arc<Mounts>, ticket: Ticket) {
+    let gate = mounts.proxy().gate();
+    let waits = |ticket: Ticket| gate.held().into_iter().find(|held| held.ticket == ticket);
+    let Some(held) = waits(ticket) else { return };
+    let (session, seq) = (held.envelope.session, held.envelope.seq);
+    let Some(token) = meta::requested_progress(&held.envelope.message) else { return };
+    let mounts = Arc::downgrade(mounts);
+    tokio::spawn(async move {
+        // Below what its server may say later: progress has to grow (2025-11-25, utilities: progress).
+        for progress in (1_u32..).map(|count| f64::from(count) / 1_000.0) {
+            let Some(mounts) = mounts.upgrade() else { return };
+            if mounts.proxy().gate().held().iter().all(|held| held.ticket != ticket) {
+                return;
+            }
+            let told =
+                mounts.speak(session, progress_message(token.token(), progress.into(), None, Some("held by tapline")));
+            if let Err(why) = told {
+                let text = format!("its client is told no progress: {why}");
+                mounts.proxy().log(LogLine::new(Level::Warn, "hold", text).of(session).about(seq));
+                return;
+            }
+            drop(mounts);
+            tokio::time::sleep(KEPT).await;
+        }
+    });
 }

@@ -585,6 +585,7 @@ impl Executor {
             Command::Send { session, message } => self.inject(session, message),
             Command::Speak { session, message } => self.speak(session, message),
             Command::Cancel { session, id } => self.cancel(session, &id),
+            Command::KeepPatient(ticket) => aside::keep_patient(&self.mounts, ticket),
             Command::Examine(asked) => self.examine(asked),
             Command::CloseSession(session) => self.close(session),
             Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),

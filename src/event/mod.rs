@@ -166,6 +166,8 @@ pub enum Command {
         session: SessionId,
         id: Id,
     },
+    /// Tells the client of a held request, every few seconds for as long as it is held, that it goes on: progress in its server's name.
+    KeepPatient(Ticket),
     /// Looks into a call that has no reply yet.
     Examine(ExamineRequest),
     CloseSession(SessionId),

@@ -7,7 +7,7 @@ use tapline::envelope::{Author, Outcome};
 use tapline::event::{BlockError, Command, Decision, Event, Level, OnQuit, SessionState, Then, Ticket};
 use tapline::message::{Kind, Message};
 
-use crate::support::{Client, INITIALIZE, Rig, Server, settings, word};
+use crate::support::{Client, INITIALIZE, Rig, Server, client_in_session, settings, word};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
@@ -478,6 +478,35 @@ async fn hold_works_on_a_child() {
     client.post(echo).await;
     rig.settle(rig.held(3).await.ticket, Decision::Block(error(-31001)));
     assert_eq!(client.response().await.json()["error"]["code"], -31001);
+}
+
+#[tokio::test]
+async fn client_of_a_held_request_is_told_progress_while_it_is_held() {
+    let words = crate::support::child::role("mirror");
+    let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut client = client_in_session(&rig).await;
+    let mut listening = client.again(rig.address()).await;
+    listening.get().await;
+    listening.head().await;
+    rig.hold("~q ~m echo").await;
+    let echo = r#"{"jsonrpc":"2.0","method":"echo","id":7,"params":{"_meta":{"progressToken":"t"}}}"#;
+    client.post(echo).await;
+    let ticket = rig.held(1).await.ticket;
+    rig.command_now(Command::KeepPatient(ticket));
+    let params = r#"{"progressToken":"t","progress":0.001,"message":"held by tapline"}"#;
+    let told = format!(
+        "event: message\ndata: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{params}}}\n\n"
+    );
+    assert_eq!(String::from_utf8_lossy(&listening.bytes(told.len()).await), told);
+    let shown = rig.message(Direction::ToClient, |it| it.method() == Some("notifications/progress")).await;
+    assert!(matches!(shown.outcome, Outcome::Injected(_)), "it is ours, and shown so: {shown:?}");
+    rig.settle(ticket, Decision::Forward);
+    assert_eq!(client.response().await.json()["id"], 7);
+    // Nothing is held under it any more: nothing is told, and nothing said.
+    rig.command_now(Command::KeepPatient(ticket));
+    client.post(&echo.replace(":7,", ":8,")).await;
+    rig.settle(rig.held(2).await.ticket, Decision::Forward);
+    assert_eq!(client.response().await.json()["id"], 8);
 }
 
 #[tokio::test]

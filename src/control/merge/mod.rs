@@ -166,7 +166,11 @@ impl Merge {
         match command {
             Command::Settle { ticket, decision, then } => match self.tickets.get(&ticket) {
                 Some((owner, theirs)) => to(*owner, Command::Settle { ticket: *theirs, decision, then }),
-                None => CommandRoute::Nowhere("too late: the message is not held any more"),
+                None => CommandRoute::Nowhere(TOO_LATE),
+            },
+            Command::KeepPatient(ticket) => match self.tickets.get(&ticket) {
+                Some((owner, theirs)) => to(*owner, Command::KeepPatient(*theirs)),
+                None => CommandRoute::Nowhere(TOO_LATE),
             },
             Command::Send { session, .. }
             | Command::Speak { session, .. }
@@ -435,6 +439,7 @@ impl Merge {
     }
 }
 
+const TOO_LATE: &str = "too late: the message is not held any more";
 const NO_SESSION: &str = "the tapline of that session has ended";
 const NO_SERVER: &str = "no tapline runs: there is no server to play the tape at";
 const NO_KEEPER: &str = "no tapline runs that keeps tapes: `tapline tape` tends them";

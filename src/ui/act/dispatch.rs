@@ -149,6 +149,7 @@ fn decide(model: &mut Model, action: Action) {
         Action::Forward => hold::forward(model, Then::Nothing),
         Action::Step => hold::forward(model, Then::HoldNext),
         Action::HoldReply => hold::forward(model, Then::HoldReply),
+        Action::KeepPatient => hold::keep_patient(model),
         Action::ForwardAll => hold::forward_all(model),
         Action::ForwardAllNow => hold::forward_all_now(model),
         Action::Drop => hold::drop_selected(model),

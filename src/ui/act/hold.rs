@@ -6,6 +6,7 @@ use super::prompt::open_prompt;
 use crate::envelope::{Envelope, ReplyTo, Subject};
 use crate::event::{BlockError, Command, Decision, Held, Holding, Then, Ticket};
 use crate::filter::Filter;
+use crate::mcp::meta::requested_progress;
 use crate::mcp::method::TOOLS_CALL;
 use crate::message::{Kind, Message};
 use crate::ui::diff::changed_paths;
@@ -131,6 +132,20 @@ fn reply_will_be_held(model: &Model, held: &Held) -> bool {
         reply_to: Some(ReplyTo { seq: request.seq, took: 0, subject: Arc::new(subject) }),
         ..request.clone()
     })
+}
+
+/// Has its client told progress while the selected request is held; says what that does not help.
+pub(super) fn keep_patient(model: &mut Model) {
+    let Some(held) = model.held_here() else { return };
+    let (ticket, guessed) = (held.ticket, model.client_clock(held).is_some_and(|clock| clock.guessed));
+    if requested_progress(&held.envelope.message).is_none() {
+        return model.warn("it asks for no progress (no `progressToken`): nothing makes its client wait longer");
+    }
+    model.send(Command::KeepPatient(ticket));
+    // Measured: version 1 and 2 of the SDK give up after 60 s, whatever comes.
+    let but =
+        if guessed { "; the TypeScript SDK counts on, unless it is called with `resetTimeoutOnProgress`" } else { "" };
+    model.notify(format!("its client is told progress every 10s while it is held{but}"));
 }
 
 pub(super) fn forward_all(model: &mut Model) {

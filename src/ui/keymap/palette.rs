@@ -183,6 +183,7 @@ impl Action {
             Self::ForwardAll => "forward-all",
             Self::Step => "step",
             Self::HoldReply => "hold-reply",
+            Self::KeepPatient => "keep-patient",
             Self::Edit => "edit",
             Self::EditValue => "change",
             Self::Block => "block",

@@ -39,6 +39,7 @@ pub(crate) enum Action {
     ForwardAllNow,
     Step,
     HoldReply,
+    KeepPatient,
     Edit,
     EditValue,
     TurnValue,
@@ -272,6 +273,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Queue, &["d"], A::Drop, "drop", "send nothing on and answer nothing: its sender waits for its timeout")
         .when(Model::holds),
     key(C::Queue, &["o"], A::HoldReply, "hold reply", "send it on and hold its reply").when(Model::holds_request),
+    key(C::Queue, &["K"], A::KeepPatient, "", "tell its client progress while it is held, for one that waits on then")
+        .when(Model::holds_request),
     key(C::Queue, &["V"], A::Revert, "original", "discard the draft").when(Model::has_draft),
     key(C::Queue, &["X"], A::BlockPreset, "", "block it with the usual error, unasked").when(Model::holds),
     key(C::Queue, &["enter"], A::Open, "open", "look at the message").when(|m| m.pane != Pane::Detail && m.holds()),

@@ -47,6 +47,13 @@ fn queue_decides() {
 }
 
 #[test]
+fn client_is_kept_patient_where_it_asked_for_progress() {
+    let mut rig = busy(140, 36);
+    assert!(rig.press("2 K").commands().is_empty(), "it asks for none");
+    assert!(rig.picture().contains("nothing makes its client wait longer"), "{}", rig.picture());
+}
+
+#[test]
 fn restart_is_for_sessions_of_a_command() {
     let mut rig = busy(140, 36);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
