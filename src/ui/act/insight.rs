@@ -159,7 +159,10 @@ fn server_lines(model: &Model, id: SessionId) -> Vec<String> {
     let of = model.log.all().filter(|line| line.session == Some(id));
     let said: Vec<_> = of.filter(|line| line.source == "server" || line.level >= Level::Warn).collect();
     if said.is_empty() {
-        return vec!["its server has written nothing to stderr".to_owned()];
+        let upstream = model.observed.sessions.get(id).map(|row| row.session.upstream.clone()).unwrap_or_default();
+        // Of a server at a URL nobody here sees what it writes.
+        let is_seen = !upstream.starts_with("http://") && !upstream.starts_with("https://");
+        return is_seen.then(|| "its server has written nothing to stderr".to_owned()).into_iter().collect();
     }
     let last = said.iter().skip(said.len().saturating_sub(8)).map(|line| format!("  {}: {}", line.source, line.text));
     std::iter::once("\nwhat was last said of it:".to_owned()).chain(last).collect()
