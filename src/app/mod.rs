@@ -582,11 +582,10 @@ impl Executor {
                 }
                 Err(error) => self.warn("hold", format!("the hold filter stays as it was: {error}")),
             },
-            Command::Send { session, message } => self.inject(session, message),
-            Command::Speak { session, message } => self.speak(session, message),
-            Command::Cancel { session, id } => self.cancel(session, &id),
             Command::KeepPatient(ticket) => aside::keep_patient(&self.mounts, ticket),
-            Command::Examine(asked) => self.examine(asked),
+            Command::Send { .. } | Command::Speak { .. } | Command::Cancel { .. } | Command::Examine(_) => {
+                self.carry_out_with_calls(command);
+            }
             Command::CloseSession(session) => self.close(session),
             Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
             Command::ListTapes

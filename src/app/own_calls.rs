@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Executor;
 use crate::envelope::SessionId;
-use crate::event::{Event, ExamineRequest};
+use crate::event::{Command, Event, ExamineRequest};
 use crate::mcp::era::is_modern_revision;
 use crate::mcp::method::CANCELLED;
 use crate::message::{Id, Message};
@@ -18,8 +18,19 @@ use crate::message::{Id, Message};
 pub(super) struct OwnCalls(Arc<Mutex<HashMap<Id, CancellationToken>>>);
 
 impl Executor {
+    /// Carries out what is asked about calls.
+    pub(super) fn carry_out_with_calls(&self, command: Command) {
+        match command {
+            Command::Send { session, message } => self.inject(session, message),
+            Command::Speak { session, message } => self.speak(session, message),
+            Command::Cancel { session, id } => self.cancel(session, &id),
+            Command::Examine(asked) => self.examine(asked),
+            _ => {}
+        }
+    }
+
     /// Sends something of the operator's.
-    pub(super) fn inject(&self, session: SessionId, message: Message) {
+    fn inject(&self, session: SessionId, message: Message) {
         let Some(connection) = self.mounts.find(session) else {
             return self.warn("proxy", "that session has ended: nothing was sent".to_owned());
         };
@@ -37,7 +48,7 @@ impl Executor {
     }
 
     /// Gives up a request of the operator's. To hang up says so where the revision has it so (2026-07-28); before, a notification does.
-    pub(super) fn cancel(&self, session: SessionId, id: &Id) {
+    fn cancel(&self, session: SessionId, id: &Id) {
         let Some(given_up) = self.own_calls.0.lock().remove(id) else {
             return self.warn("proxy", "too late: that call has its reply".to_owned());
         };
@@ -54,7 +65,7 @@ impl Executor {
     }
 
     /// Looks into a call that has no reply yet.
-    pub(super) fn examine(&self, asked: ExamineRequest) {
+    fn examine(&self, asked: ExamineRequest) {
         let Some(connection) = self.mounts.find(asked.session) else { return };
         let journal = self.mounts.proxy().journal().clone();
         tokio::spawn(async move {

@@ -151,14 +151,14 @@ impl Merge {
                 let seq = self.number(id, finding.seq);
                 seq.map(|seq| Event::Found(Arc::new(Finding { seq, ..Finding::clone(&finding) }))).into_iter().collect()
             }
-            Event::Examined(standing) => {
-                let call = self.number(id, standing.call);
-                let ours =
-                    call.map(|call| Event::Examined(CallStanding { call, ..CallStanding::clone(&standing) }.into()));
-                ours.into_iter().collect()
-            }
+            Event::Examined(standing) => self.on_examined(id, &standing).into_iter().collect(),
             Event::Replay(_) | Event::Branched(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
+    }
+
+    fn on_examined(&mut self, id: SourceId, standing: &CallStanding) -> Option<Event> {
+        let call = self.number(id, standing.call)?;
+        Some(Event::Examined(CallStanding { call, ..standing.clone() }.into()))
     }
 
     /// Where a command of the operator goes, in the numbers of whom it goes to.

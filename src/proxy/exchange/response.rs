@@ -70,6 +70,15 @@ impl ResponseStream {
         Self { connection, upstream, context, request_headers, held, ended: false, guard, heard }
     }
 
+    /// What the server says next; when it does is noted.
+    fn poll_server(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Item, UpstreamError>>> {
+        let next = self.upstream.poll_next_unpin(context);
+        if let (Poll::Ready(Some(Ok(_))), Some(heard)) = (&next, &self.heard) {
+            heard.hear(self.connection.session.elapsed());
+        }
+        next
+    }
+
     fn admit(&mut self, incoming: Incoming) -> Option<Item> {
         let Incoming { message, framing } = incoming;
         match self.context.pass(&self.connection, message, Some(&framing)) {
@@ -132,11 +141,7 @@ impl Stream for ResponseStream {
             if self.ended {
                 return if self.held.is_empty() { Poll::Ready(None) } else { Poll::Pending };
             }
-            let next = self.upstream.poll_next_unpin(context);
-            if let (Poll::Ready(Some(Ok(_))), Some(heard)) = (&next, &self.heard) {
-                heard.hear(self.connection.session.elapsed());
-            }
-            match next {
+            match self.poll_server(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => {
                     self.ended = true;

@@ -176,14 +176,8 @@ fn call_is_composed_of_what_the_server_offers() {
     assert!(sent.contains(r#""arguments":{"city":"Oslo","unit":"c"}"#), "{sent}");
 }
 
-/// The core is asked what it sees of the command, and what it answers stands in the explanation that is open.
-#[test]
-fn open_call_says_what_its_command_does() {
-    let mut rig = busy(120, 36);
-    rig.commands();
-    let commands = rig.press(": 1 1 9 6 enter g w").commands();
-    let asked = ExamineRequest { session: super::rig::session_id(2), call: Seq(1196) };
-    assert!(matches!(&commands[..], [Command::Examine(it)] if *it == asked), "{commands:?}");
+/// A command that does not read, in front of a client that does not either.
+fn examined(asked: ExamineRequest) -> CallStanding {
     let process = |id, name: &str, state, load| ProcessStanding { id, name: name.to_owned(), state, load };
     let child = ChildStanding {
         unwritten: 2,
@@ -195,13 +189,24 @@ fn open_call_says_what_its_command_does() {
             process(42, "worker", ProcessState::Sleeping, 93),
         ],
     };
-    let found = CallStanding {
+    CallStanding {
         session: asked.session,
         call: asked.call,
         child: Some(child),
         stream: None,
         unread_by_client: 3 << 20,
-    };
+    }
+}
+
+/// The core is asked what it sees of the command, and what it answers stands in the explanation that is open.
+#[test]
+fn open_call_says_what_its_command_does() {
+    let mut rig = busy(120, 36);
+    rig.commands();
+    let commands = rig.press(": 1 1 9 6 enter g w").commands();
+    let asked = ExamineRequest { session: super::rig::session_id(2), call: Seq(1196) };
+    assert!(matches!(&commands[..], [Command::Examine(it)] if *it == asked), "{commands:?}");
+    let found = examined(asked);
     rig.on_event(Event::Examined(found.clone().into()));
     let picture = rig.picture();
     for expected in [
