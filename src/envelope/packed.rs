@@ -83,15 +83,23 @@ impl PackedEnvelopes {
         content + self.large.iter().map(|it| size_of::<Message>() + it.raw().len()).sum::<usize>() + size_of::<Self>()
     }
 
-    /// Returns all envelopes of this part, as they were before they were packed.
-    pub(crate) fn unpack(&self) -> Vec<Arc<Envelope>> {
-        let plain = match &self.content {
+    /// Whether it is so of one of the texts in which all stands that they say: messages, methods, names.
+    pub(crate) fn any_text(&self, mut is_it: impl FnMut(&[u8]) -> bool) -> bool {
+        is_it(&self.plain()) || self.large.iter().any(|message| is_it(message.raw()))
+    }
+
+    fn plain(&self) -> Bytes {
+        match &self.content {
             PackedContent::Plain(bytes) => bytes.clone(),
             PackedContent::Compressed(bytes) => {
                 zstd::bulk::decompress(bytes, self.length).expect("it was compressed in this process").into()
             }
-        };
-        let mut reading = PackedReader { plain, at: 0, large: &self.large, ..PackedReader::default() };
+        }
+    }
+
+    /// Returns all envelopes of this part, as they were before they were packed.
+    pub(crate) fn unpack(&self) -> Vec<Arc<Envelope>> {
+        let mut reading = PackedReader { plain: self.plain(), at: 0, large: &self.large, ..PackedReader::default() };
         (0..self.count).map(|_| Arc::new(reading.envelope())).collect()
     }
 }

@@ -22,6 +22,7 @@ mod expression;
 mod history;
 mod moment;
 mod near;
+mod needed;
 mod number;
 mod parse;
 mod pattern;
@@ -43,6 +44,7 @@ pub use self::context::{FilterPlace, MessageContext, NothingKnown, ScanCost};
 pub use self::cursor::FilterError;
 pub use self::history::MessageHistory;
 pub use self::near::NearFocus;
+pub use self::needed::NeededWord;
 pub use self::saved::SavedFilters;
 pub use self::term::{OPERATORS, Outline};
 
@@ -146,10 +148,10 @@ impl Filter {
         format!("`{self}`: {cost}{because}{notes}")
     }
 
-    /// A word that stands on the line of a tape of every message that matches, in one case or another, as long as neither of them was
-    /// escaped; `None` where there is no such word.
-    pub fn literal(&self) -> Option<&str> {
-        self.expr.literal()
+    /// A word that stands on the line of a tape of every message that matches, in one case or another; `None` where there is no such
+    /// word.
+    pub fn needed_word(&self) -> Option<NeededWord> {
+        self.expr.literal().and_then(NeededWord::of)
     }
 
     fn has_term(&self, is_it: impl Fn(&Term) -> bool) -> bool {

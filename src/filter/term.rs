@@ -144,12 +144,8 @@ impl Term {
     pub(super) fn literal(&self) -> Option<&str> {
         match &self.test {
             TermTest::Text(
-                TextField::Word
-                | TextField::Method
-                | TextField::Tool
-                | TextField::Name
-                | TextField::Body(_)
-                | TextField::Error,
+                // A bare word may be one that only the row of the list has.
+                TextField::Method | TextField::Tool | TextField::Name | TextField::Body(_) | TextField::Error,
                 pattern,
             ) => pattern.word(),
             TermTest::Json(query) => query.word(),

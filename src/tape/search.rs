@@ -11,12 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
-use memchr::memmem::Finder;
-use regex::bytes::{Regex, RegexBuilder};
 
 use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
-use crate::filter::Filter;
+use crate::filter::{Filter, NeededWord};
 use crate::tape::format::{MARK, MESSAGE, TapeError};
 use crate::tape::read::{
     Problem, STRETCH, TapeEntry, TapeReader, check_is_file, on_all_cores, read_line, read_no_further, troubles,
@@ -165,7 +163,7 @@ fn search_lines(
     let entries = TapeReader::open(path)?;
     // Who speaks may be known by a later mark only.
     let session = entries.header().session(None);
-    let (word, now) = (filter.literal().and_then(WordOnLine::of), Timestamp::now());
+    let (word, now) = (filter.needed_word(), Timestamp::now());
     let scan = LineScan { word, filter, session: &session, now };
     let mut stretches = entries.into_stretches(STRETCH);
     let mut before = 1;
@@ -194,7 +192,7 @@ fn search_lines(
 /// What is asked of the lines of one tape.
 struct LineScan<'s> {
     /// What every match has on its line, where that is known.
-    word: Option<WordOnLine>,
+    word: Option<NeededWord>,
     filter: &'s Filter,
     session: &'s Session,
     now: Timestamp,
@@ -243,28 +241,6 @@ fn has_form_of_entry(line: &[u8]) -> bool {
     (line.starts_with(MESSAGE) || line.starts_with(MARK)) && line.ends_with(b"}")
 }
 
-/// Looks for a word in any case in JSON text as it is written.
-struct WordOnLine {
-    /// Letters of other alphabets that are the same in another case are found by it.
-    word: Regex,
-    /// How the word may be hidden: behind an escape, or in base64.
-    hidden: [Finder<'static>; 3],
-}
-
-impl WordOnLine {
-    /// Of a word that has signs in it that are escaped in JSON, its longest part that has none.
-    fn of(word: &str) -> Option<Self> {
-        let parts = word.split(|c: char| matches!(c, '"' | '\\') || c.is_control());
-        let word = parts.max_by_key(|part| part.len()).filter(|part| !part.is_empty())?;
-        let word = RegexBuilder::new(&regex::escape(word)).case_insensitive(true).build().ok()?;
-        Some(Self { word, hidden: [Finder::new(r"\u"), Finder::new(r"\/"), Finder::new("\"b64\":")] })
-    }
-
-    fn may_be_in(&self, lines: &[u8]) -> bool {
-        self.word.is_match(lines) || self.hidden.iter().any(|it| it.find(lines).is_some())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
@@ -302,7 +278,10 @@ mod tests {
         let texts = ["Needle", "nothing", r"n\u0065edle", "\u{212a}elvin", r"a\/needle", "x", "needles", "\u{17f}un"];
         let mut bodies: Vec<_> = (0..200).map(|at| result(texts[at % texts.len()])).collect();
         bodies.insert(100, result(&"long ".repeat(1_000)));
+        // What a row says of it stands on no line.
+        bodies.insert(150, r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#.to_owned());
         for query in [
+            "batch",
             "needle",
             "~b needle",
             "~b kelvin",

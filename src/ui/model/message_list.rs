@@ -10,7 +10,7 @@ use super::motion::Motion;
 use super::row_outlines::{OutlineId, OutlineVerdicts};
 use super::seams::ListedLine;
 use crate::envelope::{Seq, SessionId};
-use crate::filter::{Filter, MessageHistory, NearFocus};
+use crate::filter::{Filter, MessageHistory, NearFocus, NeededWord};
 
 /// Rows tested between two looks at the clock.
 const CHUNK: usize = 256;
@@ -81,6 +81,18 @@ struct FilterScan {
     /// After a resync the old rows are shown until the new ones are complete, so that nothing flickers.
     hidden: Option<Vec<Seq>>,
     verdicts: OutlineVerdicts,
+    /// Rows that lie together are not looked at where none of them has it.
+    word: Option<NeededWord>,
+    /// How many times rows lay together, and how many of those had the word.
+    looked: usize,
+    had: usize,
+}
+
+impl FilterScan {
+    /// Whether it is worth the while to look for the word before the rows: not where most have it.
+    fn needs(&self) -> Option<&NeededWord> {
+        self.word.as_ref().filter(|_| self.looked < 16 || self.had * 4 < self.looked * 3)
+    }
 }
 
 impl MessageList {
@@ -343,7 +355,7 @@ impl MessageList {
         self.prepare(rows);
         self.index = self.is_limited().then(Vec::new);
         if self.is_limited() {
-            self.scan = Some(FilterScan { next: Seq(0), hidden: None, verdicts: OutlineVerdicts::default() });
+            self.scan = Some(self.new_scan(None));
             self.scan(rows, Duration::from_millis(4));
         }
         self.set_stale();
@@ -356,10 +368,16 @@ impl MessageList {
         self.prepare(rows);
         self.generation += 1;
         if self.is_limited() {
-            let (hidden, verdicts) = (Some(Vec::new()), OutlineVerdicts::default());
-            self.scan = Some(FilterScan { next: Seq(0), hidden, verdicts });
+            self.scan = Some(self.new_scan(Some(Vec::new())));
         }
         self.keep_cursor(rows);
+    }
+
+    fn new_scan(&self, hidden: Option<Vec<Seq>>) -> FilterScan {
+        // Who asks what came before is shown every row; a pair passes with either.
+        let applied = self.filter.as_ref().filter(|_| !self.filter_off && !self.pairs && self.history.is_none());
+        let word = applied.and_then(|(_, filter)| filter.needed_word());
+        FilterScan { next: Seq(0), hidden, verdicts: OutlineVerdicts::default(), word, looked: 0, had: 0 }
     }
 
     /// Rows before this number are gone.
@@ -377,9 +395,13 @@ impl MessageList {
         let start = Instant::now();
         let mut position = rows.find(scan.next).unwrap_or_else(|near| near);
         while position < rows.len() && start.elapsed() < budget {
-            let end = (position + CHUNK).min(rows.len());
-            let found: Vec<Seq> =
-                (position..end).filter_map(|position| self.found_at(rows, position, &mut scan.verdicts)).collect();
+            let Some((end, may_match)) = rows.block_at(position, scan.needs()) else { break };
+            (scan.looked, scan.had) = (scan.looked + 1, scan.had + usize::from(may_match));
+            let end = end.min(if may_match { position + CHUNK } else { end });
+            let found: Vec<Seq> = (position..end)
+                .filter(|_| may_match)
+                .filter_map(|position| self.found_at(rows, position, &mut scan.verdicts))
+                .collect();
             match &mut scan.hidden {
                 Some(hidden) => hidden.extend(found),
                 None => self.merge(&found),

@@ -13,6 +13,7 @@ use super::seams::SeamLines;
 use crate::envelope::packed::Packer;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
+use crate::filter::NeededWord;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind};
 
@@ -137,6 +138,13 @@ impl MessageRows {
         }
         at_hand.insert(row.envelope.seq, row.envelope.clone());
         row
+    }
+
+    /// Where the rows end that lie together with this one, and whether one of them may have a word.
+    pub(super) fn block_at(&self, position: usize, word: Option<&NeededWord>) -> Option<(usize, bool)> {
+        let (block, _) = self.place_at(position)?;
+        let block = &self.blocks[block];
+        Some((block.end() - self.start(), word.is_none_or(|word| block.may_have(word))))
     }
 
     /// What the row there has in common with others.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::row_outlines::OutlineId;
 use crate::envelope::packed::{PackedEnvelopes, Packer};
 use crate::envelope::{Envelope, Seq};
+use crate::filter::NeededWord;
 
 /// Rows of a block.
 const FULL: usize = 256;
@@ -116,6 +117,14 @@ impl RowBlock {
         match &self.content {
             BlockContent::Open(envelopes) => envelopes[place].clone(),
             BlockContent::Packed(packed) => opened.of(packed)[place].clone(),
+        }
+    }
+
+    /// Whether one of its messages may have a word; those that are not packed are few.
+    pub(super) fn may_have(&self, word: &NeededWord) -> bool {
+        match &self.content {
+            BlockContent::Open(_) => true,
+            BlockContent::Packed(packed) => packed.any_text(|text| word.may_be_in(text)),
         }
     }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::envelope::{Direction, Envelope, Outcome, ReplyTo, Seq, SessionId, Via};
 use crate::event::Ticket;
 use crate::filter::Filter;
-use crate::message::Message;
+use crate::message::{Message, Subject};
 use crate::ui::model::message_list::MessageList;
 use crate::ui::model::message_rows::{MessageRows, PutOutcome, RowState};
 
@@ -185,5 +185,55 @@ fn filter_on_what_rows_have_in_common_opens_no_block() {
         let shown: Vec<_> =
             (0..list.len(&rig.rows)).filter_map(|at| list.row(&rig.rows, at)).map(|row| row.envelope.seq).collect();
         assert!(!shown.is_empty() && shown == expected, "{text}: {} for {}", shown.len(), expected.len());
+    }
+}
+
+fn shown(rows: &MessageRows, text: &str) -> Vec<Seq> {
+    let mut list = MessageList::default();
+    list.filter = Some((text.to_owned(), Filter::parse(text).unwrap()));
+    list.refilter(rows);
+    while list.scan(rows, Duration::MAX) {}
+    (0..list.len(rows)).filter_map(|at| list.row(rows, at)).map(|row| row.envelope.seq).collect()
+}
+
+#[test]
+fn filter_on_a_word_opens_no_block_without_it() {
+    let mut rig = Rig::default();
+    rig.apply(&Step::Come(20_000));
+    for text in ["~b absent", "~b absent & ~q", "~j .method = absent"] {
+        rig.rows.close_blocks();
+        assert_eq!((shown(&rig.rows, text), rig.rows.has_opened_blocks()), (Vec::new(), false), "{text}");
+    }
+}
+
+#[test]
+fn filter_on_a_word_finds_it_however_it_is_written() {
+    let mut rows = MessageRows::default();
+    let large = format!("{} needle", "hay ".repeat(2_000));
+    let rare = ["Needle", r"n\u0065edle", "\u{212a}elvin", r"a\/needle", &large, r#"\"needle\n"#];
+    for seq in 1..6_000_u64 {
+        let text = if seq.is_multiple_of(397) { rare[(seq / 397) as usize % rare.len()] } else { "hay" };
+        let message = Message::new(format!(r#"{{"jsonrpc":"2.0","id":{seq},"result":{{"text":"{text}"}}}}"#));
+        let session = SessionId(uuid::Uuid::nil());
+        let mut envelope = Envelope::forwarded(Seq(seq), session, Direction::ToClient, Via::Http, message);
+        let subject = Subject { method: "tools/call".into(), name: Some(format!("tool{}", seq / 1_000).into()) };
+        envelope.reply_to = Some(ReplyTo { seq: Seq(0), took: 1, subject: Arc::new(subject) });
+        rows.put(Arc::new(envelope), RowState::Passed);
+    }
+    for text in [
+        "~b needle",
+        "~b kelvin",
+        "~b a/needle",
+        "~b hay",
+        "~tool tool3",
+        "~r & ~b Needle",
+        "!~b hay",
+        "~b 'needle|hay'",
+    ] {
+        let filter = Filter::parse(text).unwrap();
+        let all = (0..rows.len()).filter_map(|at| rows.at(at)).filter(|row| filter.matches(&row.envelope));
+        let expected: Vec<_> = all.map(|row| row.envelope.seq).collect();
+        assert!(!expected.is_empty(), "{text}");
+        assert_eq!(shown(&rows, text), expected, "{text}");
     }
 }
