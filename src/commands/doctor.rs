@@ -338,6 +338,7 @@ fn terminal() -> DoctorFinding {
     let pictures = match ui::graphics_here() {
         Some(ui::Graphics { protocol: ui::GraphicsProtocol::Kitty, .. }) => "pictures (Kitty)",
         Some(ui::Graphics { protocol: ui::GraphicsProtocol::Iterm, .. }) => "pictures (iTerm2)",
+        Some(ui::Graphics { protocol: ui::GraphicsProtocol::Sixel, .. }) => "pictures (Sixel)",
         None => "pictures described",
     };
     DoctorFinding::ok("terminal", format!("{term}{cells}, {asked}, {signs}, {pictures}"))

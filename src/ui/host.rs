@@ -18,6 +18,8 @@ pub enum ScreenInput {
         command: String,
         output: Result<String, String>,
     },
+    /// A picture was prepared beside the screen, and can be drawn now.
+    PictureReady,
     /// A `SIGINT` from outside: once says how to quit, twice quits.
     Interrupt,
     /// `SIGTERM` or `SIGHUP`: quits without asking.

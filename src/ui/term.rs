@@ -61,8 +61,8 @@ pub fn show(
     adapt(&mut settings, &keys);
     let reading = KeyReader::start(keys.clone())?;
     let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
-    let mut host =
-        CrosstermHost { reading: &reading, keys, piped: Arc::default(), history, board: PictureBoard::default() };
+    let board = PictureBoard::new(keys.clone(), ScreenInput::PictureReady);
+    let mut host = CrosstermHost { reading: &reading, keys, piped: Arc::default(), history, board };
     let exit =
         run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
     drop(host);

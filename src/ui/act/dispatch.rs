@@ -29,7 +29,7 @@ pub(crate) fn input(model: &mut Model, input: ScreenInput) {
             }
         }
         ScreenInput::Piped { command, output } => clipboard::piped(model, &command, output),
-        ScreenInput::Terminal(_) | ScreenInput::Resized => {}
+        ScreenInput::Terminal(_) | ScreenInput::Resized | ScreenInput::PictureReady => {}
         ScreenInput::Interrupt => interrupt(model),
         // A signal asks no question. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
         ScreenInput::Terminate if model.quitting.leaving.is_some() => {}

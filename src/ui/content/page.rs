@@ -126,11 +126,18 @@ impl ContentPage {
         }
     }
 
+    /// Whether there is room for a picture that turned out to be none.
+    fn shows_broken(&self) -> bool {
+        let is_broken = |row: &PageRow| matches!(row, PageRow::Image { image, row: 0, .. } if image.is_broken());
+        self.rows.iter().any(|(_, row)| is_broken(row))
+    }
+
     /// Lays all out again where the room changed; returns where the row at `cursor` is now.
     pub(crate) fn lay_out(&mut self, size: (usize, usize), graphics: Option<Graphics>, cursor: usize) -> Option<usize> {
         let width = size.0.max(8);
         let room = (narrow(width), narrow(size.1.saturating_sub(1)).max(1));
-        if (self.width, self.graphics) == (width, graphics) && (self.room == room || graphics.is_none()) {
+        let is_same = (self.width, self.graphics) == (width, graphics) && (self.room == room || graphics.is_none());
+        if is_same && !self.shows_broken() {
             return None;
         }
         let stood = self.rows.get(cursor).map(|(line, _)| *line);

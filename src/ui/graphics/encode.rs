@@ -2,13 +2,19 @@
 //!
 //! - Kitty: <https://sw.kovidgoyal.net/kitty/graphics-protocol/>. Pieces of at most 4096 bytes of base64, `m=1` on all but the last. `q=2`: no
 //!   answers, which would be taken for keys; `C=1`: the cursor stays; `i`, `p`: names, by which a picture is moved and taken away.
+//!   What is no PNG is sent as pixels, packed (`o=z`).
 //! - iTerm2: <https://iterm2.com/documentation-images.html>. The file as it is, its place in cells.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use ratatui::layout::Rect;
+
+use super::decode::Pixels;
 
 /// Bytes of base64 in a piece of Kitty's protocol.
 const PIECE: usize = 4096;
@@ -20,7 +26,21 @@ pub(super) fn at(area: Rect, drawn: &str) -> String {
 
 /// Draws a file of the format PNG.
 pub(super) fn kitty(id: u32, area: Rect, file: &[u8]) -> String {
-    let data = STANDARD.encode(file);
+    kitty_data(id, area, "f=100", file)
+}
+
+/// Draws pixels.
+pub(super) fn kitty_pixels(id: u32, area: Rect, pixels: &Pixels) -> String {
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+    // A vector takes everything.
+    let _ = packed.write_all(&pixels.rgba);
+    let form = format!("f=32,o=z,s={},v={}", pixels.size.0, pixels.size.1);
+    kitty_data(id, area, &form, &packed.finish().unwrap_or_default())
+}
+
+/// `form`: of which form the data is.
+fn kitty_data(id: u32, area: Rect, form: &str, data: &[u8]) -> String {
+    let data = STANDARD.encode(data);
     let mut drawn = String::with_capacity(data.len() + data.len() / 64 + 100);
     let count = data.len().div_ceil(PIECE);
     for (number, piece) in data.as_bytes().chunks(PIECE).enumerate() {
@@ -28,7 +48,7 @@ pub(super) fn kitty(id: u32, area: Rect, file: &[u8]) -> String {
         // Base64 is ASCII.
         let piece = String::from_utf8_lossy(piece);
         let _ = match number {
-            0 => write!(drawn, "\x1b_Ga=T,f=100,{},m={more};{piece}\x1b\\", kitty_place(id, area)),
+            0 => write!(drawn, "\x1b_Ga=T,{form},{},m={more};{piece}\x1b\\", kitty_place(id, area)),
             _ => write!(drawn, "\x1b_Gm={more},q=2;{piece}\x1b\\"),
         };
     }
@@ -73,6 +93,18 @@ mod tests {
         assert_eq!(STANDARD.decode(data).unwrap(), [0; 7000]);
         assert_eq!(kitty_move(7, AREA), "\x1b_Ga=p,i=7,p=1,c=3,r=2,C=1,q=2\x1b\\");
         assert_eq!(kitty_delete(7), "\x1b_Ga=d,d=I,i=7,q=2\x1b\\");
+    }
+
+    #[test]
+    fn kitty_gets_pixels_of_what_it_cannot_read() {
+        use std::io::Read as _;
+        let pixels = Pixels { size: (2, 1), rgba: (0..8).collect() };
+        let drawn = kitty_pixels(7, AREA, &pixels);
+        let data = drawn.strip_prefix("\x1b_Ga=T,f=32,o=z,s=2,v=1,i=7,p=1,c=3,r=2,C=1,q=2,m=0;").unwrap();
+        let packed = STANDARD.decode(data.strip_suffix("\x1b\\").unwrap()).unwrap();
+        let mut unpacked = Vec::new();
+        flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, pixels.rgba);
     }
 
     #[test]

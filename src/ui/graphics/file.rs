@@ -1,5 +1,7 @@
 //! A file with a picture: which format, and how large, by its head alone. It is decoded elsewhere, and only where that is needed.
 
+use std::sync::OnceLock;
+
 /// Formats that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ImageFormat {
@@ -27,13 +29,23 @@ pub(crate) struct ImageFile {
     pub(crate) bytes: Vec<u8>,
     /// Width and height in pixels.
     pub(crate) size: (u32, u32),
+    /// Its pixels were asked for, and could not be told.
+    broken: OnceLock<()>,
 }
 
 impl ImageFile {
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get().is_some()
+    }
+
+    pub(super) fn set_broken(&self) {
+        self.broken.get_or_init(|| ());
+    }
+
     /// Nothing where it is of no known format, or has no size.
     pub(crate) fn read(bytes: Vec<u8>) -> Option<Self> {
         let (format, size) = head(&bytes)?;
-        (size.0 > 0 && size.1 > 0).then_some(Self { format, bytes, size })
+        (size.0 > 0 && size.1 > 0).then(|| Self { format, bytes, size, broken: OnceLock::new() })
     }
 }
 

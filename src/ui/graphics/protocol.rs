@@ -1,5 +1,6 @@
 //! By which protocol a terminal shows pictures, and how large its cells are.
 
+use super::decode::Pixels;
 use super::file::{ImageFile, ImageFormat};
 
 /// The protocols for it.
@@ -7,6 +8,7 @@ use super::file::{ImageFile, ImageFormat};
 pub enum GraphicsProtocol {
     Kitty,
     Iterm,
+    Sixel,
 }
 
 /// A terminal that shows pictures.
@@ -23,12 +25,31 @@ const LARGEST: usize = 2 << 20;
 impl Graphics {
     /// Why a picture cannot be shown.
     pub(crate) fn refuses(self, image: &ImageFile) -> Option<&'static str> {
+        let has_room = self.takes(image) || Pixels::fits(image.size);
+        let reasons = [
+            (image.bytes.len() > LARGEST, "not drawn here, as it is larger than 2M"),
+            (!has_room, "not drawn here, as it has more than twelve million pixels"),
+            (image.is_broken(), "not drawn here: it is damaged, or of a rare form"),
+        ];
+        reasons.into_iter().find(|(holds, _)| *holds).map(|(_, why)| why)
+    }
+
+    /// Whether the terminal takes the file as it is.
+    pub(super) fn takes(self, image: &ImageFile) -> bool {
         match self.protocol {
-            _ if image.bytes.len() > LARGEST => Some("not drawn here, as it is larger than 2M"),
-            GraphicsProtocol::Kitty if image.format != ImageFormat::Png => {
-                Some("not drawn here: this terminal takes PNG")
-            }
-            GraphicsProtocol::Kitty | GraphicsProtocol::Iterm => None,
+            GraphicsProtocol::Kitty => image.format == ImageFormat::Png,
+            GraphicsProtocol::Iterm => true,
+            GraphicsProtocol::Sixel => false,
+        }
+    }
+
+    /// The pixels that lie on so many cells. Those of Sixel lie as they are, in bands of six rows: none begins below.
+    pub(super) fn pixels(self, (columns, rows): (u16, u16)) -> (u32, u32) {
+        let of = |cells: u16, cell: u16| u32::from(cells.max(1)) * u32::from(cell.max(1));
+        let (width, height) = (of(columns, self.cell.0), of(rows, self.cell.1));
+        match self.protocol {
+            GraphicsProtocol::Sixel => (width, (height / 6 * 6).max(6)),
+            _ => (width, height),
         }
     }
 
@@ -57,6 +78,8 @@ mod tests {
         assert_eq!(graphics.cells((1600, 800), (80, 20)), (80, 20));
         assert_eq!(graphics.cells((1600, 800), (80, 10)), (40, 10));
         assert_eq!(graphics.cells((u32::MAX, 1), (80, 10)), (80, 1));
+        let sixel = Graphics { protocol: GraphicsProtocol::Sixel, ..graphics };
+        assert_eq!((graphics.pixels((3, 2)), sixel.pixels((3, 2))), ((30, 40), (30, 36)));
         let odd = Graphics { cell: (0, 0), ..graphics };
         assert_eq!(odd.cells((100, 100), (0, 0)), (1, 1));
     }

@@ -33,8 +33,8 @@ pub(crate) struct TerminalAnswers {
 }
 
 pub(crate) fn read_answers(bytes: &[u8]) -> TerminalAnswers {
-    let (mut answers, mut takes_kitty, mut takes_iterm, mut cell) =
-        (TerminalAnswers::default(), false, false, USUAL_CELL);
+    let (mut takes_kitty, mut takes_iterm, mut takes_sixel) = (false, false, false);
+    let (mut answers, mut cell) = (TerminalAnswers::default(), USUAL_CELL);
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
         if *first != 0x1b {
@@ -51,9 +51,17 @@ pub(crate) fn read_answers(bytes: &[u8]) -> TerminalAnswers {
         }
         cell = body.strip_prefix("[6;").and_then(read_cell).unwrap_or(cell);
         answers.is_light = body.strip_prefix("]11;rgb:").and_then(is_light).or(answers.is_light);
-        answers.is_complete |= body.starts_with("[?") && body.ends_with('c');
+        if let Some(attributes) = body.strip_prefix("[?").and_then(|rest| rest.strip_suffix('c')) {
+            answers.is_complete = true;
+            takes_sixel |= attributes.split(';').skip(1).any(|attribute| attribute == "4");
+        }
     }
-    let protocol = takes_iterm.then_some(GraphicsProtocol::Iterm).or(takes_kitty.then_some(GraphicsProtocol::Kitty));
+    let takes = [
+        (takes_iterm, GraphicsProtocol::Iterm),
+        (takes_kitty, GraphicsProtocol::Kitty),
+        (takes_sixel, GraphicsProtocol::Sixel),
+    ];
+    let protocol = takes.into_iter().find(|(takes, _)| *takes).map(|(_, protocol)| protocol);
     answers.graphics = protocol.map(|protocol| Graphics { protocol, cell });
     answers
 }
@@ -109,7 +117,7 @@ mod tests {
     #[test]
     fn background_is_read_from_what_terminals_answer() {
         for (answer, light, typed) in [
-            ("\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?62;4c", Some(false), ""),
+            ("\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?62;c", Some(false), ""),
             ("\x1b]11;rgb:ffff/ffff/eeee\x07\x1b[?1;2c", Some(true), ""),
             ("\x1b]11;rgb:fd/f6/e3\x07\x1b[?1;2c", Some(true), ""),
             ("jj\x1b[?1;2c", None, "jj"),
@@ -124,13 +132,15 @@ mod tests {
 
     #[test]
     fn graphics_are_read_from_what_terminals_answer() {
-        use GraphicsProtocol::{Iterm, Kitty};
+        use GraphicsProtocol::{Iterm, Kitty, Sixel};
         for (answer, protocol, cell) in [
             ("\x1b_Gi=31;OK\x1b\\\x1bP>|kitty(0.40.0)\x1b\\\x1b[6;18;9t\x1b[?62;c", Some(Kitty), (9, 18)),
             ("\x1bP>|iTerm2 3.5.0\x1b\\\x1b[6;0;0t\x1b[?62;4c", Some(Iterm), USUAL_CELL),
             ("\x1b_Gi=31;OK\x1b\\\x1bP>|WezTerm 2024\x1b\\\x1b[?62;4c", Some(Iterm), USUAL_CELL),
             ("\x1b_Gi=31;EINVAL:no\x1b\\\x1b[?62;c", None, USUAL_CELL),
             ("\x1bP>|XTerm(370)\x1b\\\x1b[?64;c", None, USUAL_CELL),
+            ("\x1bP>|XTerm(370)\x1b\\\x1b[6;18;9t\x1b[?64;1;2;4;6c", Some(Sixel), (9, 18)),
+            ("\x1b[?4c", None, USUAL_CELL),
         ] {
             let graphics = read_answers(answer.as_bytes()).graphics;
             assert_eq!(graphics, protocol.map(|protocol| Graphics { protocol, cell }), "{answer:?}");
