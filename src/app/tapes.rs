@@ -155,7 +155,9 @@ fn list(dir: &Path, store: Option<&Store>, stop: &CancellationToken, publish: im
     }
     loop {
         let (began, mut read) = (Instant::now(), Vec::new());
+        // A large one waits until what was read before it is shown.
         while began.elapsed() < moment
+            && (read.is_empty() || catalogue.next_bytes() <= AT_ONCE)
             && let Some((modified, info)) = catalogue.read_next()
         {
             read.push(KnownTape { modified, info });

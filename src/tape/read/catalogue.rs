@@ -66,6 +66,11 @@ impl Catalogue {
         self.unread.iter().map(|(_, path)| changed_and_bytes(path).1).sum()
     }
 
+    /// Bytes of the one that is read next.
+    pub fn next_bytes(&self) -> u64 {
+        self.unread.last().map_or(0, |(_, path)| changed_and_bytes(path).1)
+    }
+
     /// Whether nothing is left to be read.
     pub fn is_read(&self) -> bool {
         self.unread.is_empty()

@@ -135,12 +135,13 @@ pub(super) fn clock(zone: &TimeZone, time: Timestamp, width: usize) -> String {
     text
 }
 
-/// Returns the day and minute of a time, as `03-14 10:04`.
-pub(super) fn day_and_minute(zone: &TimeZone, time: Timestamp) -> String {
+/// Returns the day and second of a time, as `03-14 10:04:07`.
+pub(super) fn day_and_second(zone: &TimeZone, time: Timestamp) -> String {
     let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
     let Ok(stamp) = jiff::Timestamp::from_microsecond(micros) else { return String::new() };
     let then = stamp.to_zoned(zone.clone());
-    format!("{:02}-{:02} {:02}:{:02}", then.month(), then.day(), then.hour(), then.minute())
+    let (hour, minute, second) = (then.hour(), then.minute(), then.second());
+    format!("{:02}-{:02} {hour:02}:{minute:02}:{second:02}", then.month(), then.day())
 }
 
 /// Returns a number with its thousands set apart: `1204` as `1,204`.

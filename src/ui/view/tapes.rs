@@ -6,7 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, cursor_row, day_and_minute, grouped, pane, put, right, short, style, styled, theme};
+use super::parts::{cell, cursor_row, day_and_second, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
 use super::tape_columns::{TapeColumn, TapeColumns};
 use crate::event::{Difference, Peer, StepReport, StepVerdict, TapeInfo};
@@ -72,6 +72,7 @@ fn tape_line(model: &Model, (at, tape): (usize, &TapeInfo), columns: &TapeColumn
                 (tools_words(tape, times(model)), if tape.tools.is_some() { Role::Plain } else { Role::Dim })
             }
             TapeColumn::Note => (tape.notes.first().cloned().unwrap_or_default(), Role::Strong),
+            TapeColumn::Messages if tape.tools.is_none() && tape.messages == 0 => (String::new(), Role::Dim),
             TapeColumn::Messages => (grouped(tape.messages), Role::Dim),
             TapeColumn::Size => (text::size(tape.bytes), Role::Dim),
         };
@@ -101,7 +102,7 @@ fn tape_name(model: &Model, tape: &TapeInfo) -> String {
     let title = tape_title(&tape.path);
     match title.split_once("Z-") {
         Some((stamp, rest)) if stamp.len() == 15 && stamp.chars().all(|c| c.is_ascii_digit() || c == 'T') => {
-            format!("{} {rest}", day_and_minute(&model.settings.zone, tape.started))
+            format!("{} {rest}", day_and_second(&model.settings.zone, tape.started))
         }
         _ => title,
     }
@@ -125,7 +126,7 @@ fn tape_facts(model: &Model, tape: &TapeInfo, width: usize) -> Vec<Line<'static>
     facts.push((Role::Dim, format!("of {server}{}", tape.upstream)));
     facts.extend(peer(&tape.client).map(|client| (Role::Dim, format!("by {client}"))));
     let protocol = tape.protocol.as_ref().map(|protocol| format!(", protocol {protocol}")).unwrap_or_default();
-    let made = day_and_minute(&model.settings.zone, tape.started);
+    let made = day_and_second(&model.settings.zone, tape.started);
     facts.push((Role::Dim, format!("made {made}{protocol}, {}", tape_title(&tape.path))));
     facts.into_iter().map(|(role, fact)| styled(model, role, short(&format!(" {fact}"), width)).into()).collect()
 }
