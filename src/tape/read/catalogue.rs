@@ -166,13 +166,7 @@ fn survey_lines(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
     let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
     let (mut tools, mut notes) = (BTreeMap::new(), Vec::new());
     while let Some(line) = entries.next_line() {
-        let whole = match line {
-            Ok(whole) => whole,
-            Err(problem) => {
-                problems.push(problem);
-                break;
-            }
-        };
+        let Ok(whole) = line.map_err(|problem| problems.push(problem)) else { break };
         let line = &entries.buffer;
         if let Some(head) = MessageHead::of(line).filter(|_| whole) {
             info.messages += 1;
