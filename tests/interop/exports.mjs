@@ -24,10 +24,9 @@ const { values: options } = parseArgs({
 const DIR = resolve(options.dir);
 const TAPLINE = resolve(options.tapline);
 const PLACE = join(DIR, "exports");
-const BROWSER = join(DIR, "browser");
 const NODE = process.execPath;
 const PYTHON = join(DIR, "py/bin/python");
-const NPM = ["vitest@^4", "@modelcontextprotocol/sdk@^1.32", "@modelcontextprotocol/client@^2.4", "zod@^4", "har-validator@^5.1.5"];
+const NPM = ["vitest@^4", "@modelcontextprotocol/sdk@^1.32", "@modelcontextprotocol/client@^2.4", "zod@^4", "har-validator@^5.1.5", "puppeteer-core@^25.16"];
 const PYPI = ["pytest>=8", "haralyzer>=2"];
 const CHROMIUM = process.env.CHROMIUM ?? spawnSync("sh", ["-c", "command -v chromium || command -v google-chrome"], { encoding: "utf8" }).stdout.trim();
 
@@ -107,7 +106,7 @@ function install() {
   must([NODE, join(HERE, "driver.mjs"), "install", "--dir", DIR, "--tapline", TAPLINE], { cwd: ROOT });
   mkdirSync(PLACE, { recursive: true });
   writeFileSync(join(PLACE, "package.json"), '{"private": true, "type": "module"}\n');
-  if (!["har-validator", "@modelcontextprotocol/client"].every((name) => existsSync(join(PLACE, "node_modules", name)))) must(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", ...NPM]);
+  if (!["har-validator", "@modelcontextprotocol/client", "puppeteer-core"].every((name) => existsSync(join(PLACE, "node_modules", name)))) must(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", ...NPM]);
   writeFileSync(join(PLACE, "recorder.mjs"), RECORDER);
   writeFileSync(join(PLACE, "modern.py"), MODERN);
   // Beside the packages of the matrix, which are the SDK that the test asks for.
@@ -216,7 +215,7 @@ async function archives(tapes) {
 
 async function pages(tapes) {
   if (!CHROMIUM) throw new Error("no Chromium: install one, or say where it is with CHROMIUM");
-  const load = createRequire(join(BROWSER, "package.json"));
+  const load = createRequire(join(PLACE, "package.json"));
   const { default: puppeteer } = await import(pathToFileURL(load.resolve("puppeteer-core")));
   const browser = await puppeteer.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
   for (const [name, tape] of tapes) {

@@ -85,12 +85,13 @@ pub(super) fn pytest(tape: &Tape, name: &str) -> String {
 
 pub(super) fn vitest(tape: &Tape, name: &str) -> String {
     let steps = steps_json(tape).replace('`', "\\u0060").replace("${", "$\\u007b");
-    let [package, imports, options] = if is_modern(tape) { VITEST_MODERN } else { VITEST_LEGACY };
+    let [package, imports, options, ignore] = if is_modern(tape) { VITEST_MODERN } else { VITEST_LEGACY };
     VITEST
         .replace("@NAME@", &title(name))
         .replace("@PACKAGE@", package)
         .replace("@IMPORTS@", imports)
         .replace("@OPTIONS@", options)
+        .replace("@IGNORE@", ignore)
         .replace("@TARGET@", &target(tape))
         .replace("@STEPS@", &steps)
 }
@@ -112,20 +113,23 @@ fn is_modern(tape: &Tape) -> bool {
     tape.header.peers.protocol.as_deref().is_some_and(is_modern_revision)
 }
 
-/// The package, what is taken from it, and what its client needs beside its name. Version 1 of the TypeScript SDK knows revisions with a
+/// The package, what is taken from it, what its client needs beside its name, and what of a result it does not hand out. Version 1 of the TypeScript SDK knows revisions with a
 /// handshake only; version 2 is another package.
-const VITEST_LEGACY: [&str; 3] = [
+const VITEST_LEGACY: [&str; 4] = [
     "@modelcontextprotocol/sdk",
     r#"import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";"#,
     "",
+    "",
 ];
-const VITEST_MODERN: [&str; 3] = [
+const VITEST_MODERN: [&str; 4] = [
     "@modelcontextprotocol/client",
     r#"import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";"#,
     r#", { versionNegotiation: { mode: "auto" } }"#,
+    // This client reads it, and keeps it from who asked.
+    r"/^\.result\.resultType$/",
 ];
 /// What is taken from rmcp, and how its client is started: unasked it begins with a handshake.
 const RUST_LEGACY: [&str; 2] = [

@@ -87,7 +87,7 @@ fn export_tests_have_the_steps_of_the_tape() {
     for form in [TapeForm::Pytest, TapeForm::Vitest, TapeForm::Rust] {
         let program = export(&demo(), "demo", form);
         assert!(
-            ["@NAME@", "@TARGET@", "@STEPS@", "@HASHES@", "@IMPORTS@", "@SERVE@", "@PACKAGE@", "@OPTIONS@"]
+            ["@NAME@", "@TARGET@", "@STEPS@", "@HASHES@", "@IMPORTS@", "@SERVE@", "@PACKAGE@", "@OPTIONS@", "@IGNORE@"]
                 .iter()
                 .all(|it| !program.contains(it)),
             "{program}"
