@@ -498,7 +498,7 @@ async fn client_of_a_held_request_is_told_progress_while_it_is_held() {
         "event: message\ndata: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{params}}}\n\n"
     );
     assert_eq!(String::from_utf8_lossy(&listening.bytes(told.len()).await), told);
-    let shown = rig.message(Direction::ToClient, |it| it.method() == Some("notifications/progress")).await;
+    let shown = rig.message(ToClient, |it| it.method() == Some("notifications/progress")).await;
     assert!(matches!(shown.outcome, Outcome::Injected(_)), "it is ours, and shown so: {shown:?}");
     rig.settle(ticket, Decision::Forward);
     assert_eq!(client.response().await.json()["id"], 7);
