@@ -13,7 +13,7 @@ use crate::config::keys::ConfigKeys;
 use crate::exit::{ExitError, print_error};
 use crate::lint::policy::check_code;
 use crate::lint::report::{self, LintedTape};
-use crate::lint::{LINTS, LintPolicy, SessionLint, client_names};
+use crate::lint::{LINTS, LintPolicy, TapeLint, client_names};
 use crate::tape::Mark;
 use crate::tape::read::{TapeEntry, TapeReader, check_is_file, troubles};
 
@@ -69,9 +69,8 @@ fn known_client(name: Option<&str>) -> Result<Option<&str>, ExitError> {
 /// What was found on a tape, and whether a part of it could not be read, which is said.
 fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<(LintedTape, bool), ExitError> {
     let mut entries = TapeReader::open(path).map_err(ExitError::usage)?;
-    let mut lint = SessionLint::new(&entries.header().session(None))
-        .imported(entries.header().imported.as_deref())
-        .seen_by(seen_by);
+    let header = entries.header();
+    let mut lint = TapeLint::new(&header.session(None), header.imported.as_deref(), seen_by);
     let mut linted =
         LintedTape { path: path.display().to_string(), lines: BTreeMap::new(), messages: 0, found: Vec::new() };
     let (mut damage, mut is_torn) = (Vec::new(), false);

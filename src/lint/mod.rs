@@ -33,6 +33,7 @@ pub mod report;
 mod schema;
 mod session;
 mod shapes;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -41,3 +42,4 @@ pub use self::catalogue::{LINTS, LintRule, lint_rule};
 pub use self::clients::client_names;
 pub use self::policy::{LintPolicy, Section};
 pub use self::session::SessionLint;
+pub use self::tape::TapeLint;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::{Seq, SessionId, Via};
+use crate::envelope::{Seq, SessionField, SessionId, Via};
 use crate::event::{Origin, Peer, Session, SessionState, TapeParent, Timestamp};
 use crate::secret::Label;
 
@@ -81,6 +81,11 @@ impl TapeHeader {
 }
 
 impl TapeHeader {
+    /// Whether a message of a session names that in its line.
+    pub(crate) fn session_field(&self, session: SessionId) -> SessionField {
+        if session == self.session { SessionField::Omitted } else { SessionField::Named }
+    }
+
     /// Whether secrets in messages were replaced.
     pub fn has_redacted_bodies(&self) -> bool {
         self.redaction.iter().any(|it| it == "bodies")
@@ -181,6 +186,9 @@ pub enum Mark {
     End {
         at: u64,
         reason: String,
+        /// Which one, where the tape has several and it is not that of the header.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
     },
     /// What a person wrote to the tape.
     Note {
@@ -194,6 +202,23 @@ pub enum Mark {
     /// A mark that only a newer tapline knows.
     #[serde(other, skip_serializing)]
     Unknown,
+}
+
+impl Mark {
+    /// When it was made, in microseconds from the start of the session; `None` for those that are no part of it.
+    pub(crate) fn at(&self) -> Option<u64> {
+        match self {
+            Self::Gap { at, .. }
+            | Self::Log { at, .. }
+            | Self::Seam { at, .. }
+            | Self::Rewind { at, .. }
+            | Self::Attempt { at, .. }
+            | Self::HangUp { at, .. }
+            | Self::End { at, .. } => Some(*at),
+            Self::Peer(peer) => Some(peer.at),
+            Self::Note { .. } | Self::Seal(_) | Self::Signature(_) | Self::Unknown => None,
+        }
+    }
 }
 
 /// Who speaks, as it became known after the header was written.

@@ -83,7 +83,11 @@ impl<F: Future<Output = bool>, P: FnMut(Tape) -> F> TapeSearch<P> {
     fn with(&self, kept: &[Seq]) -> Tape {
         let part =
             TapeSelection { only: Some(kept.iter().copied().collect::<HashSet<_>>()), ..TapeSelection::default() };
-        let envelopes = self.tape.envelopes.iter().filter(|it| part.has(it)).cloned().collect();
+        // A session of which nothing else is left need not begin.
+        let left = self.tape.envelopes.iter().filter(|it| kept.contains(&it.seq));
+        let sessions: HashSet<_> = left.map(|it| it.session).collect();
+        let is_left = |it: &&Arc<Envelope>| sessions.is_empty() || sessions.contains(&it.session);
+        let envelopes = self.tape.envelopes.iter().filter(is_left).filter(|it| part.has(it)).cloned().collect();
         Tape { envelopes, ..self.tape.clone() }
     }
 
@@ -252,6 +256,19 @@ mod tests {
         );
         assert_eq!(found.gone.0, 18);
         assert!(found.kept.iter().all(|it| it.why == NEEDED) && found.runs < 150, "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn minimise_leaves_no_session_of_which_nothing_is_needed() {
+        let [first, other] = [INITIALIZE, r#"{"id":0,"method":"initialize","params":{}}"#];
+        let mut all = tape(&[first, other, r#"{"id":1,"method":"a"}"#, r#"{"id":1,"method":"b"}"#]);
+        let id = crate::envelope::SessionId::random();
+        for at in [1, 3] {
+            all.envelopes[at] = Arc::new(Envelope { session: id, ..(*all.envelopes[at]).clone() });
+        }
+        let fails = |tape: Tape| std::future::ready(said(&tape).iter().any(|it| it.contains("\"b\"")));
+        let found = minimise(&all, 99, fails).await.unwrap();
+        assert_eq!(said(&found.tape), [other, r#"{"id":1,"method":"b"}"#]);
     }
 
     #[tokio::test]

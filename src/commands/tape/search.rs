@@ -12,7 +12,6 @@ use super::shelf::{TapeShelf, short_name, tapes_in};
 use super::show::message_line;
 use crate::cli::{ColorArg, SearchArgs};
 use crate::envelope::{Envelope, SessionField};
-use crate::event::Session;
 use crate::exit::{self, ExitError};
 use crate::filter::{Filter, FilterPlace};
 use crate::tape::search::{SearchEvent, search};
@@ -95,9 +94,9 @@ fn show(
             SearchEvent::Found { tape, line, session, envelope } => {
                 outcome.found += 1;
                 let text = if json {
-                    json_line(&tape, line, &session, &envelope)
+                    json_line(&tape, line, &envelope)
                 } else {
-                    format!("{}:{line} {}", sanitize(&short_name(&tape)), message_line(&envelope, colour))
+                    format!("{}:{line} {}", sanitize(&short_name(&tape)), message_line(&envelope, session.id, colour))
                 };
                 bar.suspend(|| writeln!(out, "{text}"))?;
             }
@@ -126,10 +125,10 @@ fn next(events: &Receiver<SearchEvent>, out: &mut impl Write) -> std::io::Result
     Ok(events.recv().ok())
 }
 
-fn json_line(tape: &Path, line: u64, session: &Session, envelope: &Envelope) -> String {
+fn json_line(tape: &Path, line: u64, envelope: &Envelope) -> String {
     let mut text = Vec::new();
     envelope.write_json(SessionField::Omitted, &mut text);
-    let head = serde_json::json!({ "tape": tape, "line": line, "session": session.id }).to_string();
+    let head = serde_json::json!({ "tape": tape, "line": line, "session": envelope.session }).to_string();
     // One object of both.
     let text = String::from_utf8_lossy(&text);
     harmless_json(&format!("{},{}", &head[..head.len() - 1], &text[1..])).into_owned()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::list;
 use super::shelf::TapeShelf;
 use crate::cli::{ColorArg, TapeShowArgs};
-use crate::envelope::{Direction, Envelope, SessionField};
+use crate::envelope::{Direction, Envelope, SessionId};
 use crate::event::{Peer, Timestamp};
 use crate::exit::{ExitError, print_error};
 use crate::filter::Filter;
@@ -64,7 +64,8 @@ fn show(path: &Path, filter: Option<&Filter>, json: bool, colour: bool, out: &mu
                 if !filter.is_none_or(|filter| filter.matches_in(&envelope, &context)) {
                     continue;
                 }
-                let line = if json { json_line(&envelope) } else { message_line(&envelope, colour) };
+                let line =
+                    if json { json_line(&header, &envelope) } else { message_line(&envelope, header.session, colour) };
                 writeln!(out, "{line}")?;
             }
             TapeEntry::Mark(mark) if !json && filter.is_none() => {
@@ -90,9 +91,9 @@ fn show_trouble(path: &Path, why: &str, json: bool, out: &mut impl Write) -> std
     writeln!(out, "     ! {}", sanitize(why))
 }
 
-fn json_line(envelope: &Envelope) -> String {
+fn json_line(header: &TapeHeader, envelope: &Envelope) -> String {
     let mut text = Vec::new();
-    envelope.write_json(SessionField::Omitted, &mut text);
+    envelope.write_json(header.session_field(envelope.session), &mut text);
     harmless_json(&String::from_utf8_lossy(&text)).into_owned()
 }
 
@@ -118,7 +119,8 @@ fn head(path: &Path, header: &TapeHeader, out: &mut impl Write) -> std::io::Resu
     writeln!(out)
 }
 
-pub(super) fn message_line(envelope: &Envelope, colour: bool) -> String {
+/// A line for a person; `own` is the session of its tape, which need not be told.
+pub(super) fn message_line(envelope: &Envelope, own: SessionId, colour: bool) -> String {
     let arrow = if envelope.direction == Direction::ToServer { '>' } else { '<' };
     let (kind, paint) = match envelope.kind() {
         Kind::Request => ('Q', ""),
@@ -133,11 +135,13 @@ pub(super) fn message_line(envelope: &Envelope, colour: bool) -> String {
     let subject = [envelope.method(), envelope.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let took = envelope.reply_to.as_ref().map(|it| micros_with_unit(it.took)).unwrap_or_default();
     let outcome = envelope.outcome.word().map(|word| format!("[{word}] ")).unwrap_or_default();
+    let other = Some(envelope.session).filter(|session| *session != own);
+    let session = other.map(|session| format!("[session {}] ", session.short())).unwrap_or_default();
     let body = ["params", "result", "error"].into_iter().find_map(|key| envelope.message.member(key));
     let raw = String::from_utf8_lossy(envelope.message.raw());
     let body = fit(&sanitize(body.unwrap_or(&raw)), BODY);
     let line = format!(
-        "{:>6} {:>10} {arrow} {kind} {:34} {took:>8}  {outcome}{body}",
+        "{:>6} {:>10} {arrow} {kind} {:34} {took:>8}  {session}{outcome}{body}",
         envelope.seq.0,
         micros_with_unit(envelope.at),
         fit(&sanitize(&subject), 34),
@@ -154,6 +158,9 @@ fn mark_text(mark: &Mark) -> Option<String> {
         Mark::Attempt { text, .. } => text.clone(),
         Mark::HangUp { seq, .. } => format!("the client hung up on {seq}"),
         Mark::Note { text, .. } => format!("note: {text}"),
+        Mark::End { reason, session: Some(session), .. } => {
+            format!("-- end of session {}: {reason} --", session.short())
+        }
         Mark::End { reason, .. } => format!("-- end: {reason} --"),
         Mark::Peer(_) | Mark::Seal(_) | Mark::Signature(_) | Mark::Unknown => return None,
     })

@@ -13,6 +13,8 @@ use crate::tape::Tape;
 
 /// Where a command would be, if it were somewhere.
 const NOWHERE: &str = "http://stdio.invalid/mcp";
+/// The member of an entry that says which of several sessions it is of; the format leaves names with `_` to whoever writes.
+pub(in crate::tape) const SESSION: &str = "_session";
 const JSON: &str = "application/json";
 const STREAM: &str = "text/event-stream";
 
@@ -27,8 +29,15 @@ pub fn archive(timed: &[(Arc<Envelope>, Timestamp)], upstream: &str) -> String {
     let envelopes: Vec<_> = timed.iter().map(|(envelope, _)| envelope.clone()).collect();
     let times: HashMap<Seq, Timestamp> = timed.iter().map(|(envelope, time)| (envelope.seq, *time)).collect();
     let time = |envelope: &Envelope| times.get(&envelope.seq).copied().unwrap_or_default();
-    let entries: Vec<_> =
-        exchanges(&envelopes).into_iter().map(|(sent, reply)| entry(time(sent), url, sent, reply)).collect();
+    let are_several = envelopes.windows(2).any(|two| two[0].session != two[1].session);
+    let entry = |(sent, reply): (&Arc<Envelope>, Option<&Arc<Envelope>>)| {
+        let mut entry = entry(time(sent), url, sent, reply);
+        if are_several {
+            entry[SESSION] = json!(sent.session);
+        }
+        entry
+    };
+    let entries: Vec<_> = exchanges(&envelopes).into_iter().map(entry).collect();
     let har = json!({ "log": {
         "version": "1.2",
         "creator": { "name": "tapline", "version": env!("CARGO_PKG_VERSION") },

@@ -15,6 +15,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::tape) use self::har::SESSION;
 pub use self::har::archive;
 use crate::tape::Tape;
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::exchange::{exchanges, text_of};
-use crate::envelope::{Direction, Envelope, Via, written_headers};
+use crate::envelope::{Direction, Envelope, SessionField, SessionId, Via, written_headers};
 use crate::event::Peer;
 use crate::headers;
 use crate::mcp::method;
@@ -27,26 +27,35 @@ pub(super) fn curl(tape: &Tape, name: &str) -> String {
     if tape.header.via == Via::Stdio {
         script += "# The tape is of a command: `tapline run -- COMMAND` puts it behind that URL.\n";
     }
+    let mut sessions = Vec::new();
     for (sent, _) in exchanges(&tape.envelopes) {
+        let variable = variable(sent.session, &mut sessions);
         let subject: Vec<_> = [sent.method(), sent.name()].into_iter().flatten().collect();
         let _ = write!(script, "\n# {} {}\n", sent.seq, sanitize(&subject.join(" ")));
-        let options = options(sent);
-        let body = quoted(&text_of(sent));
-        let is_first = sent.method() == Some(method::INITIALIZE);
-        let _ = match is_first {
+        let (options, body) = (options(sent), quoted(&text_of(sent)));
+        let _ = match sent.method() == Some(method::INITIALIZE) {
             true => write!(
                 script,
                 "HEAD=$(mktemp)\ncurl -sS -D \"$HEAD\" {options} -d {body} \"$URL\"\n\
-                 SESSION=$(tr -d '\\r' < \"$HEAD\" | sed -n 's/^[Mm][Cc][Pp]-[Ss]ession-[Ii]d: //p'); rm -f \"$HEAD\"\n"
+                 {variable}=$(tr -d '\\r' < \"$HEAD\" | sed -n 's/^[Mm][Cc][Pp]-[Ss]ession-[Ii]d: //p'); rm -f \"$HEAD\"\n"
             ),
             false => writeln!(
                 script,
-                "curl -sS {options} ${{SESSION:+-H \"{}: $SESSION\"}} -d {body} \"$URL\"",
+                "curl -sS {options} ${{{variable}:+-H \"{}: ${variable}\"}} -d {body} \"$URL\"",
                 headers::SESSION
             ),
         };
     }
     script
+}
+
+/// Where the shell keeps the id of a session.
+fn variable(session: SessionId, known: &mut Vec<SessionId>) -> String {
+    let nth = known.iter().position(|it| *it == session).unwrap_or_else(|| {
+        known.push(session);
+        known.len() - 1
+    });
+    if nth == 0 { "SESSION".to_owned() } else { format!("SESSION{}", nth + 1) }
 }
 
 /// The headers of a message, as options of curl.
@@ -79,9 +88,14 @@ pub(super) fn jsonl(tape: &Tape) -> String {
             Ok(_) => serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default().to_string(),
             Err(_) => serde_json::Value::from(text).to_string(),
         };
+        // Which of several sessions it is of.
+        let session = match tape.header.session_field(envelope.session) {
+            SessionField::Named => format!("\"session\":\"{}\",", envelope.session.0),
+            SessionField::Omitted => String::new(),
+        };
         let _ = writeln!(
             lines,
-            "{{\"seq\":{},\"at\":{},\"dir\":\"{}\",\"message\":{message}}}",
+            "{{\"seq\":{},{session}\"at\":{},\"dir\":\"{}\",\"message\":{message}}}",
             envelope.seq.0,
             envelope.at,
             envelope.direction.word()
@@ -110,20 +124,27 @@ pub(super) fn markdown(tape: &Tape, name: &str) -> String {
         let subject: Vec<_> = [envelope.method(), envelope.name()].into_iter().flatten().collect();
         let took = envelope.reply_to.as_ref().map(|it| format!(", {} ms", it.took / 1000)).unwrap_or_default();
         let word = envelope.outcome.word().map(|word| format!(", {word}")).unwrap_or_default();
+        let other = Some(envelope.session).filter(|session| *session != tape.header.session);
+        let session = other.map(|session| format!(", session {}", session.short())).unwrap_or_default();
         let _ = write!(
             text,
-            "\n## {} {arrow} {} {}{took}{word}\n\n",
+            "\n## {} {arrow} {} {}{took}{session}{word}\n\n",
             envelope.seq,
             envelope.kind().word(),
             inline(&subject.join(" "))
         );
-        let body = text_of(envelope);
-        let body = match envelope.kind() {
-            Kind::Opaque => body,
-            _ => serde_json::from_str::<serde_json::Value>(&body).map_or(body, |it| format!("{it:#}")),
-        };
-        let fence = "`".repeat(body.split(|c| c != '`').map(str::len).max().unwrap_or(0).max(2) + 1);
-        let _ = writeln!(text, "{fence}json\n{}\n{fence}", crate::text::sanitize_lines(&body));
+        text.push_str(&fenced(envelope));
     }
     text
+}
+
+/// A message as a block of Markdown.
+fn fenced(envelope: &Envelope) -> String {
+    let body = text_of(envelope);
+    let body = match envelope.kind() {
+        Kind::Opaque => body,
+        _ => serde_json::from_str::<serde_json::Value>(&body).map_or(body, |it| format!("{it:#}")),
+    };
+    let fence = "`".repeat(body.split(|c| c != '`').map(str::len).max().unwrap_or(0).max(2) + 1);
+    format!("{fence}json\n{}\n{fence}\n", crate::text::sanitize_lines(&body))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionField, SessionId, Via};
+use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::mcp::method;
 use crate::message::{Kind, Message};
@@ -34,6 +34,8 @@ pub(super) struct ImportBuilder {
     session: Session,
     /// Requests that wait for a reply, by the connection, where the recording knows of several, direction and id.
     open: HashMap<(String, bool, String), usize>,
+    /// The sessions, by what the recording calls them; the first is that of the header.
+    sessions: HashMap<String, SessionId>,
     pub(super) left: Vec<String>,
 }
 
@@ -45,6 +47,8 @@ pub(super) struct ImportedMessage<'a> {
     pub(super) status: Option<u16>,
     /// Clients count their requests each for itself: the client's connection, where it is known.
     pub(super) connection: &'a str,
+    /// What the recording calls the session, where it knows of several.
+    pub(super) session: &'a str,
     pub(super) headers: Option<HeaderMap>,
 }
 
@@ -63,7 +67,8 @@ impl ImportBuilder {
             protocol: None,
             tape: None,
         };
-        Self { envelopes: Vec::new(), marks: Vec::new(), session, open: HashMap::new(), left: Vec::new() }
+        let (envelopes, marks, open, sessions, left) = Default::default();
+        Self { envelopes, marks, session, open, sessions, left }
     }
 
     /// How many messages there are so far.
@@ -91,18 +96,34 @@ impl ImportBuilder {
         raw: impl Into<Bytes>,
         facts: ImportedMessage<'_>,
     ) {
-        let ImportedMessage { at, status, connection, headers } = facts;
+        let ImportedMessage { at, status, connection, session, headers } = facts;
         let message = Message::new(raw);
         if message.kind() == Kind::Opaque {
             self.left.push(format!("message {}: not JSON-RPC, taken over as it is", self.envelopes.len() + 1));
         }
         let seq = Seq(self.envelopes.len() as u64 + 1);
-        let mut envelope = Envelope { at, ..Envelope::forwarded(seq, self.session.id, direction, via, message) };
+        let mut envelope =
+            Envelope { at, ..Envelope::forwarded(seq, self.session_of(session), direction, via, message) };
         envelope.transport.status = status;
         envelope.transport.headers = headers.map(Arc::new);
-        envelope.reply_to = self.correlate(&envelope, connection);
+        envelope.reply_to = self.correlate(&envelope, &format!("{session} {connection}"));
         self.learn(&envelope);
         self.envelopes.push(envelope);
+    }
+
+    /// The session that the recording calls so.
+    fn session_of(&mut self, name: &str) -> SessionId {
+        let first = self.session.id;
+        let is_first = self.sessions.is_empty();
+        let new = || if is_first { first } else { SessionId::random() };
+        *self.sessions.entry(name.to_owned()).or_insert_with(new)
+    }
+
+    /// The client ended that session.
+    pub(super) fn end(&mut self, name: &str, at: u64) {
+        let session = self.session_of(name);
+        let session = Some(session).filter(|session| *session != self.session.id);
+        self.mark(Mark::End { at, reason: "the client ended it".to_owned(), session });
     }
 
     /// Remembers a request, or finds the one that a reply answers.
@@ -125,7 +146,7 @@ impl ImportBuilder {
 
     /// What a handshake says of both sides.
     fn learn(&mut self, envelope: &Envelope) {
-        if envelope.method() != Some(method::INITIALIZE) {
+        if envelope.method() != Some(method::INITIALIZE) || envelope.session != self.session.id {
             return;
         }
         let Some(value) = envelope.message.value() else { return };
@@ -153,12 +174,12 @@ impl ImportBuilder {
             while let Some((_, mark)) = marks.next_if(|(before, _)| *before <= place) {
                 line(mark, &mut text);
             }
-            envelope.write_json(SessionField::Omitted, &mut text);
+            envelope.write_json(header.session_field(envelope.session), &mut text);
             text.push(b'\n');
         }
         marks.for_each(|(_, mark)| line(mark, &mut text));
         let at = self.envelopes.last().map_or(0, |it| it.at);
-        let end = Mark::End { at, reason: format!("imported from {format}") };
+        let end = Mark::End { at, reason: format!("imported from {format}"), session: None };
         line(&end, &mut text);
         ImportedTape { text, messages: self.envelopes.len(), format, left: self.left }
     }

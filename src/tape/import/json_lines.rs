@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::builder::{ImportBuilder, ImportedTape};
+use super::builder::{ImportBuilder, ImportedMessage, ImportedTape};
 use crate::envelope::{Direction, Via};
 use crate::event::Timestamp;
 
@@ -22,7 +22,8 @@ pub(super) fn json_lines(path: &Path, lines: &[&str]) -> ImportedTape {
             Value::String(text) => text.clone(),
             message => message.to_string(),
         };
-        tape.push(direction, Via::Stdio, value["at"].as_u64().unwrap_or_default(), None, raw);
+        let (at, session) = (value["at"].as_u64().unwrap_or_default(), value["session"].as_str().unwrap_or_default());
+        tape.push_with(direction, Via::Stdio, raw, ImportedMessage { at, session, ..ImportedMessage::default() });
     }
     tape.finish("jsonl")
 }

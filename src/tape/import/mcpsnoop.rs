@@ -1,5 +1,7 @@
 //! Logs of mcpsnoop: a JSON object a line, one a frame, with the bytes of the message as they passed.
 
+use std::collections::HashMap;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,6 +11,8 @@ use super::builder::{ImportBuilder, ImportedMessage, ImportedTape, moment};
 use crate::envelope::{Direction, Via};
 use crate::event::Timestamp;
 use crate::headers::{METHOD, NAME, VERSION};
+use crate::mcp::method;
+use crate::message::Message;
 use crate::tape::format::Mark;
 
 /// A line of such a log.
@@ -50,6 +54,24 @@ struct Launched {
     command: Vec<String>,
 }
 
+/// The sessions of a log, which has the connections of clients and not whose they are: a session is begun on one, and a connection on which
+/// none is begun is another one of the client that came last.
+#[derive(Default)]
+struct SnoopSessions {
+    by_connection: HashMap<String, String>,
+    last: String,
+}
+
+impl SnoopSessions {
+    fn of(&mut self, connection: &str, said: &str) -> String {
+        let message = Message::new(said.to_owned());
+        if message.method() == Some(method::INITIALIZE) && !self.by_connection.contains_key(connection) {
+            connection.clone_into(&mut self.last);
+        }
+        self.by_connection.entry(connection.to_owned()).or_insert_with(|| self.last.clone()).clone()
+    }
+}
+
 pub(super) fn is_frame(line: &Value) -> bool {
     ["session_id", "server_label", "ts", "direction"].iter().all(|key| line.get(key).is_some())
 }
@@ -61,9 +83,10 @@ pub(super) fn log(lines: &[&str]) -> ImportedTape {
     let is_pipe = first["transport"] != "http";
     let via = if is_pipe { Via::Stdio } else { Via::Http };
     let mut tape = ImportBuilder::new(first["server_label"].as_str().unwrap_or("unknown"), via, Timestamp(started));
+    let mut sessions = SnoopSessions::default();
     for (place, frame) in frames.enumerate() {
         match frame {
-            Ok(frame) => frame.add_to(&mut tape, started),
+            Ok(frame) => frame.add_to(&mut tape, started, &mut sessions),
             Err(error) => tape.left.push(format!("line {}: {error}", place + 1)),
         }
     }
@@ -71,14 +94,20 @@ pub(super) fn log(lines: &[&str]) -> ImportedTape {
 }
 
 impl SnoopFrame<'_> {
-    fn add_to(&self, tape: &mut ImportBuilder, started: u64) {
+    fn add_to(&self, tape: &mut ImportBuilder, started: u64, sessions: &mut SnoopSessions) {
         let at = moment(&self.ts).unwrap_or(started).saturating_sub(started);
         let raw = self.raw.map_or(self.text.as_str(), RawValue::get);
         match self.direction.as_str() {
             // The acceptance of a notification has a status, and no message.
             "c2s" | "s2c" if raw.is_empty() => {}
-            "c2s" => self.add_message(tape, Direction::ToServer, at, raw),
-            "s2c" => self.add_message(tape, Direction::ToClient, at, raw),
+            "c2s" => {
+                let session = sessions.of(&self.conn_id, raw);
+                self.add_message(tape, Direction::ToServer, at, raw, &session);
+            }
+            "s2c" => {
+                let session = sessions.of(&self.conn_id, "");
+                self.add_message(tape, Direction::ToClient, at, raw, &session);
+            }
             "stderr" => tape.mark(Mark::Log { at, source: "server".to_owned(), text: self.text.clone() }),
             _ => {
                 if let Ok(Launched { command }) = serde_json::from_str(raw) {
@@ -88,7 +117,7 @@ impl SnoopFrame<'_> {
         }
     }
 
-    fn add_message(&self, tape: &mut ImportBuilder, direction: Direction, at: u64, raw: &str) {
+    fn add_message(&self, tape: &mut ImportBuilder, direction: Direction, at: u64, raw: &str, session: &str) {
         if self.truncated {
             // Half of a message is none, and would be taken for what its sender sent.
             tape.left.push(format!("behind message {}: mcpsnoop has only the beginning of one", tape.count()));
@@ -101,6 +130,7 @@ impl SnoopFrame<'_> {
             at,
             status: (self.status > 0).then_some(self.status),
             connection: &self.conn_id,
+            session,
             headers: self.headers(),
         };
         tape.push_with(direction, via, raw.to_owned(), facts);

@@ -112,6 +112,66 @@ mod tests {
         assert_eq!(facts(&back), facts(&demo));
     }
 
+    /// Two clients with the same ids at the same time, as another program recorded them.
+    fn two_sessions() -> Tape {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats/mcpsnoop-http.jsonl");
+        imported(&std::fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn sessions_of_an_import_are_told_apart_and_exported_so() {
+        let tape = two_sessions();
+        let sessions = |tape: &Tape| {
+            let nth = |it: &Envelope| usize::from(it.session != tape.header.session);
+            let calls =
+                tape.envelopes.iter().filter(|it| it.direction == Direction::ToServer && it.kind() == Kind::Request);
+            calls.map(|it| (nth(it), it.method().unwrap_or_default().to_owned())).collect::<Vec<_>>()
+        };
+        let expected = sessions(&tape);
+        for nth in 0..2 {
+            let begun = expected.iter().filter(|(session, method)| *session == nth && method == "initialize");
+            assert_eq!(begun.count(), 1, "{expected:?}");
+        }
+        for form in [TapeForm::Jsonl, TapeForm::Har] {
+            assert_eq!(sessions(&imported(&export(&tape, "x", form))), expected, "{form:?}");
+        }
+    }
+
+    #[test]
+    fn sessions_of_an_archive_are_those_of_its_headers_and_end_where_they_were_deleted() {
+        let entry = |at: &str, method: &str, id: (&str, &str), post: &str, text: &str| {
+            let side = |id: &str| {
+                if id.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![serde_json::json!({"name": "Mcp-Session-Id", "value": id})]
+                }
+            };
+            serde_json::json!({"startedDateTime": format!("2026-11-28T10:00:{at}.000Z"), "time": 1.0,
+                "request": {"method": method, "url": "https://h/mcp", "headers": side(id.0), "postData": {"text": post}},
+                "response": {"status": 200, "headers": side(id.1), "content": {"mimeType": "application/json", "text": text}}})
+        };
+        let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#;
+        let (call, result) =
+            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+        let har = serde_json::json!({"log": {"entries": [
+            entry("01", "POST", ("", "a"), initialize, ""),
+            entry("02", "POST", ("", "b"), initialize, ""),
+            entry("03", "POST", ("b", ""), call, result),
+            entry("04", "DELETE", ("b", ""), "", ""),
+            entry("05", "POST", ("a", ""), call, result),
+        ]}});
+        let imported = import(Path::new("x"), har.to_string().as_bytes()).unwrap();
+        let tape = Tape::read_from(Path::new("x"), &imported.text[..]).unwrap();
+        let own: Vec<_> = tape.envelopes.iter().map(|it| it.session == tape.header.session).collect();
+        assert_eq!(own, [true, false, false, false, true, true]);
+        let other = tape.envelopes[1].session.0;
+        assert!(
+            String::from_utf8_lossy(&imported.text)
+                .contains(&format!(r#""reason":"the client ended it","session":"{other}""#))
+        );
+    }
+
     #[test]
     fn import_of_a_har_of_a_browser_takes_streams_and_leaves_the_rest() {
         let entry = |post: &str, kind: &str, text: &str, encoding: &str| {

@@ -152,7 +152,8 @@ impl TapeMock {
         fallback: Option<MockFallback>,
     ) -> Result<Arc<Self>, TapeError> {
         let script = MockScript::read(paths, &options.fields)?;
-        let names: Vec<_> = script.tapes.iter().map(|tape| tape.name.as_str()).collect();
+        let mut names: Vec<_> = script.tapes.iter().map(|tape| tape.name.as_str()).collect();
+        names.dedup();
         let label = Label::of_command(std::iter::once("mock").chain(names));
         let shared = MockShared { played: Mutex::new(vec![false; script.exchanges.len()]), ..MockShared::default() };
         Ok(Arc::new(Self { script, options, label, shared, fallback: fallback.map(Arc::new) }))

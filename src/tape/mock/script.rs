@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::key::{BoundSecrets, MockedFields, RequestKey, is_modern};
-use crate::envelope::{Direction, Envelope, Outcome, Seq};
+use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId};
 use crate::event::Timestamp;
 use crate::mcp::{meta, method};
 use crate::message::{Id, Kind, Message};
@@ -33,7 +33,7 @@ pub(super) struct MockScript {
     kept: usize,
 }
 
-/// One of the tapes.
+/// One of the tapes, or one session of several on it.
 #[derive(Debug)]
 pub(super) struct MockedTape {
     /// Its file, without the directory.
@@ -43,6 +43,12 @@ pub(super) struct MockedTape {
     /// When its session began.
     pub(super) started: Timestamp,
     pub(super) troubles: Vec<String>,
+}
+
+impl MockedTape {
+    fn begun(name: &str, started: Timestamp) -> Self {
+        Self { name: name.to_owned(), requests: Vec::new(), started, troubles: Vec::new() }
+    }
 }
 
 /// Something the client said, and what came of it.
@@ -118,24 +124,35 @@ impl MockScript {
         let header = entries.header().clone();
         let file = Arc::new(TapeFile::open(path, header.session)?);
         let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let first = self.exchanges.len();
-        self.tapes.push(MockedTape { name, requests: Vec::new(), started: header.started, troubles: Vec::new() });
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let (first, first_tape) = (self.exchanges.len(), self.tapes.len());
         let is_redacted = header.has_redacted_bodies();
-        let mut builder = TapeBuilder { script: self, open: OpenEnds::default(), fields, is_redacted };
+        // Each session on it is a conversation of its own.
+        let mut sessions: HashMap<SessionId, (usize, OpenEnds)> = HashMap::new();
+        let tape = || MockedTape::begun(&name, header.started);
         while let Some(entry) = entries.next() {
             match entry {
-                TapeEntry::Message { envelope, .. } => builder.envelope(&envelope, &file, entries.place()),
+                TapeEntry::Message { envelope, .. } => {
+                    let (tape, open) = sessions.entry(envelope.session).or_insert_with(|| {
+                        self.tapes.push(tape());
+                        (self.tapes.len() - 1, OpenEnds::default())
+                    });
+                    let mut builder = TapeBuilder { tape: *tape, script: self, open, fields, is_redacted };
+                    builder.envelope(&envelope, &file, entries.place());
+                }
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
                 TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => problems.push(problem),
                 TapeEntry::Torn => torn = true,
             }
         }
-        let requests = (first..self.exchanges.len()).filter(|at| self.exchanges[*at].said.kind() == Kind::Request);
-        let requests = requests.collect();
-        let tape = self.tapes.last_mut().expect("it was pushed above");
-        (tape.requests, tape.troubles) = (requests, troubles(&problems, missing, torn));
+        if sessions.is_empty() {
+            self.tapes.push(tape());
+        }
+        self.tapes[first_tape].troubles = troubles(&problems, missing, torn);
+        for at in (first..self.exchanges.len()).filter(|at| self.exchanges[*at].said.kind() == Kind::Request) {
+            self.tapes[self.exchanges[at].tape].requests.push(at);
+        }
         Ok(())
     }
 
@@ -198,7 +215,9 @@ struct OpenEnds {
 
 struct TapeBuilder<'a> {
     script: &'a mut MockScript,
-    open: OpenEnds,
+    /// Which of the script's.
+    tape: usize,
+    open: &'a mut OpenEnds,
     fields: &'a MockedFields,
     /// Whether secrets were taken out of its messages.
     is_redacted: bool,
@@ -263,7 +282,7 @@ impl TapeBuilder<'_> {
         }
         self.script.by_key.entry(key).or_default().push(at);
         self.script.exchanges.push(MockedExchange {
-            tape: self.script.tapes.len() - 1,
+            tape: self.tape,
             seq: envelope.seq,
             said: message.clone(),
             modern: is_modern(message),

@@ -278,7 +278,7 @@ impl Recorder {
         if !tape.dirty && !tape.has_begun() {
             return Ok(None);
         }
-        tape.mark(&Mark::End { at: tape.now(), reason: reason.to_owned() });
+        tape.mark(&Mark::End { at: tape.now(), reason: reason.to_owned(), session: None });
         // The last look: later it would go unnoticed.
         let written = tape.write(&*self.disk, self.redact.as_ref(), Duration::ZERO);
         recycle(&mut tape.pending, &mut self.spare);
