@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::care::reseal;
+use super::care::{Packing, reseal, rewrite};
 use super::format::{TapeError, TapeHeader};
+use super::read::TapeBytes;
 use super::redact::{RedactRules, Redactor};
 use crate::envelope::{Direction, Seq};
 use crate::event::Difference;
@@ -39,7 +41,12 @@ pub struct AcceptedValues {
 /// # Errors
 /// Where the tape cannot be read, or not be written.
 pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, TapeError> {
-    let text = fs::read_to_string(path).map_err(|error| TapeError::unread(path, error))?;
+    let mut text = String::new();
+    let read = TapeBytes::open(path).and_then(|mut bytes| {
+        bytes.read_to_string(&mut text)?;
+        Ok(matches!(bytes, TapeBytes::Packed(_)))
+    });
+    let is_packed = read.map_err(|error| TapeError::unread(path, error))?;
     let by_request: HashMap<Seq, &LiveReply> = replies.iter().map(|reply| (reply.request, reply)).collect();
     let mut accepted = AcceptedValues::default();
     let header = text.lines().next().and_then(|line| serde_json::from_str::<TapeHeader>(line).ok());
@@ -54,15 +61,29 @@ pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, Tape
     let lines: Vec<_> = text.split_inclusive('\n').map(&mut now).collect();
     if accepted.values > 0 {
         let cannot = |error| TapeError::CannotWrite { path: path.to_owned(), error };
+        let permissions = fs::metadata(path).map_err(cannot)?.permissions();
         let beside = path.with_extension("new");
+        if is_packed {
+            rewrite_packed(path, &lines)?;
+            return fs::set_permissions(path, permissions).map_err(cannot).map(|()| accepted);
+        }
         fs::write(&beside, lines.concat()).map_err(cannot)?;
-        fs::set_permissions(&beside, fs::metadata(path).map_err(cannot)?.permissions()).map_err(cannot)?;
+        fs::set_permissions(&beside, permissions).map_err(cannot)?;
         fs::rename(&beside, path).map_err(cannot)?;
         if text.contains(r#"{"mark":"seal""#) {
             reseal(path)?;
         }
     }
     Ok(accepted)
+}
+
+/// Has a packed tape say these lines, and stay packed.
+fn rewrite_packed(path: &Path, lines: &[String]) -> Result<(), TapeError> {
+    rewrite(path, path, Packing::Zstd, false, &mut |number, line| {
+        let now = usize::try_from(number - 1).ok().and_then(|at| lines.get(at));
+        now.map_or(line, |now| now.trim_end_matches('\n').as_bytes().to_vec())
+    })
+    .map(drop)
 }
 
 /// What a line says of itself.

@@ -197,6 +197,22 @@ fn update_moves_only_what_changed_and_then_passes() {
 }
 
 #[test]
+fn update_of_a_packed_tape_leaves_it_packed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tape, packed) = (dir.path().join("demo.tape.jsonl"), dir.path().join("demo.tape.jsonl.zst"));
+    std::fs::copy(TAPE, &tape).unwrap();
+    assert!(binary::command().args(["tape", "pack"]).arg(&tape).output().unwrap().status.success());
+    for options in [&["--speed", "max", "--update"][..], &["--speed", "max"]] {
+        let output = replay(&packed, options, &demo_server(&["--changed"]));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{}{told}", stdout(&output));
+    }
+    assert_eq!(std::fs::read(&packed).unwrap()[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+    let verified = binary::command().args(["tape", "verify"]).arg(&packed).output().unwrap();
+    assert!(String::from_utf8_lossy(&verified.stdout).contains("sealed, unchanged"), "{verified:?}");
+}
+
+#[test]
 fn load_ends_with_a_table_of_times() {
     let options = ["--speed", "max", "--parallel", "2", "--repeat", "3", "--filter", "~tool get_forecast"];
     let output = replay(Path::new(TAPE), &options, &demo_server(&[]));
