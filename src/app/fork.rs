@@ -10,16 +10,17 @@ use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
 use super::Executor;
+use super::replays;
 use super::tapes::to_play;
-use crate::envelope::{Author, Seq, Via};
+use crate::envelope::Seq;
 use crate::event::{
-    BranchedSession, Event, ForkRequest, Landmark, Level, LogLine, Origin, ReplayEvent, StepVerdict, TapeParent,
+    BranchedSession, Event, ForkRequest, Landmark, Level, LogLine, ReplayEvent, StepVerdict, TapeParent,
 };
 use crate::headers::SESSION;
 use crate::journal::Journal;
 use crate::proxy::exchange::Connection;
 use crate::proxy::sessions::SessionTable;
-use crate::tape::play::{PlayOptions, PlayableTape, TapeSelection, play};
+use crate::tape::play::{ClientConnection, PlayOptions, PlayableTape, TapeSelection, play};
 use crate::upstream::UpstreamError;
 
 /// A branch that is to be made.
@@ -46,7 +47,9 @@ impl Branch {
     }
 }
 
-/// Begins a session, plays the tape in it to the message, and leaves it open.
+/// Begins a session, plays the tape in it to the message, and leaves it open. Of a tape with several sessions it is the one that the
+/// message belongs to; what the clients of the others had said until then is played as well, by clients of their own, since their server
+/// may be one for all, and those leave when the session is handed over.
 ///
 /// # Errors
 /// Where the server cannot be started.
@@ -57,7 +60,7 @@ pub(crate) async fn branch(
     stop: CancellationToken,
     mut tell: impl FnMut(ReplayEvent) + Send,
 ) -> Result<Branch, UpstreamError> {
-    let connection = table.open(Via::Http, Origin::Replay, Some(Author::Tapline))?;
+    let connection = replays::begin(table)?;
     let session = connection.session.id();
     let last = job.until.or(job.tape.last()).unwrap_or(Seq(0));
     let parent = TapeParent { session: job.tape.header.session, seq: last };
@@ -68,7 +71,12 @@ pub(crate) async fn branch(
         outcome.hear(&event);
         tell(event);
     };
-    play(job.tape, Arc::new(connection.clone()), options, hear, stop).await;
+    let (kept, own) = (job.tape.last_session(), connection.clone());
+    let mut others = replays::connect(table, |_| ());
+    let open = move |session| {
+        if session == kept { Ok(ClientConnection::left_open(Arc::new(own.clone()))) } else { others(session) }
+    };
+    play(job.tape, open, options, hear, stop).await;
     let minted = table.bind(&connection, &HeaderMap::new(), &HeaderMap::new(), Ipv4Addr::LOCALHOST.into());
     let at = outcome.reached(last).map_or_else(String::new, |seq| format!(" at {seq}"));
     let branched = format!("branched off session {}{at}{}", parent.session.short(), outcome.lacking());

@@ -7,6 +7,7 @@ mod linting;
 mod other_upstreams;
 mod own_calls;
 mod points;
+pub(crate) mod replays;
 mod rewind;
 mod rules;
 mod shutdown;

@@ -12,7 +12,7 @@ use crate::event::{Event, ReplayEvent, RewindRequest};
 use crate::journal::Journal;
 use crate::proxy::front::routes::Mounts;
 use crate::proxy::stream::rewind::SessionRewind;
-use crate::tape::play::{PlayOptions, PlayableTape, TapeSelection, play};
+use crate::tape::play::{ClientConnection, PlayOptions, PlayableTape, TapeSelection, play};
 use crate::upstream::Upstream;
 
 impl Executor {
@@ -55,6 +55,6 @@ async fn say_again(tape: PlayableTape, fresh: Arc<dyn Upstream>, journal: Journa
         outcome.hear(&event);
         journal.publish(Event::Replay(event));
     };
-    play(tape, fresh, options, report, stop).await;
+    play(tape, |_| Ok(ClientConnection::left_open(fresh.clone())), options, report, stop).await;
     outcome.said_again()
 }

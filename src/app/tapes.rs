@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::Executor;
-use crate::envelope::{Author, Via};
-use crate::event::{Command, Event, Level, LogLine, Origin, ReplayEvent, Speed, TapeEdit, TapeInfo};
+use super::replays;
+use crate::event::{Command, Event, Level, LogLine, ReplayEvent, Speed, TapeEdit, TapeInfo};
 use crate::journal::Journal;
 use crate::proxy::front::routes::{Mount, Mounts};
 use crate::store::{KnownTape, Store};
@@ -113,17 +112,9 @@ impl Executor {
                 Ok(found) => found,
                 Err(why) => return failed(why),
             };
-            let table = mount.table();
-            match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
-                Ok(connection) => {
-                    let session = connection.session.id();
-                    let options = PlayOptions { speed, ..PlayOptions::default() };
-                    let report = |event| journal.publish(Event::Replay(event));
-                    play(tape, Arc::new(connection), options, report, stop).await;
-                    table.close(session, "the replay ended").await;
-                }
-                Err(error) => failed(error.to_string()),
-            }
+            let options = PlayOptions { speed, ..PlayOptions::default() };
+            let report = |event| journal.publish(Event::Replay(event));
+            play(tape, replays::connect(mount.table(), |_| ()), options, report, stop).await;
         });
     }
 

@@ -164,7 +164,7 @@ Put this command in the client's configuration in place of the server's own; `ta
     Stdio(StdioArgs),
     /// Play a tape's client against a server and compare every reply
     #[command(
-        override_usage = "tapline replay [OPTIONS] <TAPE> (--upstream <URL> | -- <COMMAND>...)",
+        override_usage = "tapline replay [OPTIONS] <TAPE>... (--upstream <URL> | -- <COMMAND>...)",
         after_long_help = "\
 Examples:
   tapline replay session.tape.jsonl -- python my_server.py
@@ -176,6 +176,10 @@ Examples:
                                                  load, with a table of times
   tapline replay session.tape.jsonl --until 41 --interactive -- my-server
                                                  to message 41, and from there by hand: a branch
+  tapline replay a.tape.jsonl b.tape.jsonl -- my-server
+                                                 one after the other; status 1 where any differs
+  tapline replay a.tape.jsonl b.tape.jsonl --together --upstream :9000
+                                                 two clients at once, in the order in which they were recorded
   tapline replay session.tape.jsonl --update -- my-server
                                                  take over what differs: only values that changed move
 

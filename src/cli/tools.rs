@@ -39,9 +39,9 @@ pub struct AttachArgs {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("server").required(true).args(["upstream", "command"])))]
 pub struct ReplayArgs {
-    /// The tape to play
-    #[arg(value_name = "TAPE")]
-    pub tape: PathBuf,
+    /// The tape to play; several are played one after the other. Each session on a tape has a client of its own
+    #[arg(value_name = "TAPE", required = true)]
+    pub tapes: Vec<PathBuf>,
     #[command(flatten)]
     pub target: TargetArgs,
     /// Recorded pauses divided by this, or `max` for none
@@ -58,9 +58,13 @@ pub struct ReplayArgs {
     pub until: Option<u64>,
     /// Then hand the session over: to the screen, or to a client that names it
     ///
+    /// Of several sessions it is the one that the last message belongs to; the clients of the others leave.
     /// What is recorded from there on is a branch of the tape, and names it.
     #[arg(long, conflicts_with_all = ["repeat", "parallel", "update"])]
     pub interactive: bool,
+    /// Play several tapes at the same time, in the order in which they were recorded, and not one after the other
+    #[arg(long, conflicts_with_all = ["interactive", "update"])]
+    pub together: bool,
     /// Play only messages that match this filter, such as `~tool search`
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,

@@ -21,10 +21,12 @@ impl Cli {
     /// Where it cannot be one, or asks for help.
     pub fn read(words: &[OsString]) -> Result<Self, clap::Error> {
         let error = match parse(words) {
-            Err(error) if error.kind() == ErrorKind::UnknownArgument => error,
+            Err(error) if matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument) => {
+                error
+            }
             parsed => return parsed,
         };
-        match command_without_dashes(words, &error) {
+        match command_without_dashes(words, &error).or_else(|| command_among_tapes(words)) {
             Some(at) => with_dashes(words, at).ok_or(error).unwrap_or_else(Err),
             None => Err(error),
         }
@@ -77,6 +79,16 @@ fn command_without_dashes(words: &[OsString], error: &clap::Error) -> Option<usi
     // It may also stand as the value of an option before it: the first that can be a command is one.
     let mut places = (0..words.len()).filter(|at| is_there && words[*at].to_string_lossy() == *unknown);
     places.find(|at| parse(&dashed(words, *at)).is_ok())
+}
+
+/// Where the command begins that stands without `--` behind a tape that is to be played: at the first word that is no name of a tape.
+fn command_among_tapes(words: &[OsString]) -> Option<usize> {
+    let verb = words.iter().position(|word| word == "replay").filter(|_| !words.iter().any(|word| word == DASHES))?;
+    let is_tape = |word: &str| [".jsonl", ".zst"].iter().any(|end| word.ends_with(end)) || word.contains("://");
+    (verb + 1..words.len()).find(|at| {
+        let word = words[*at].to_string_lossy();
+        !word.starts_with('-') && !is_tape(&word) && parse(&dashed(words, *at)).is_ok()
+    })
 }
 
 fn dashed(words: &[OsString], at: usize) -> Vec<OsString> {
@@ -143,6 +155,8 @@ mod tests {
             ("tapline run --headless --name npx npx -y some-server --port 3", "npx -y some-server --port 3"),
             ("tapline stdio uvx weather", "uvx weather"),
             ("tapline replay a.tape.jsonl --speed max python server.py", "python server.py"),
+            ("tapline replay a.tape.jsonl b.tape.jsonl python -m server", "python -m server"),
+            ("tapline replay a --filter x b.tape.jsonl.zst node s.js --stdio", "node s.js --stdio"),
             ("tapline run -- python --name x", "python --name x"),
         ] {
             assert_eq!(command_of(line), Ok(command.split(' ').map(str::to_owned).collect()), "{line}");

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::envelope::{Author, Via};
-use crate::event::{Origin, ReplayEvent, StepReport, StepVerdict};
+use crate::app::replays;
+use crate::event::{ReplayEvent, StepReport, StepVerdict};
 use crate::proxy::sessions::SessionTable;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::text::sanitize;
-use crate::upstream::UpstreamError;
 
 /// The longest time that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
@@ -59,7 +58,7 @@ pub(super) async fn play_many(
     options: &PlayOptions,
     plan: LoadPlan,
     stop: &CancellationToken,
-) -> Result<LoadFigures, UpstreamError> {
+) -> anyhow::Result<LoadFigures> {
     let began = Instant::now();
     let clients = (0..plan.parallel).map(|_| async {
         let mut figures = LoadFigures::new();
@@ -67,13 +66,17 @@ pub(super) async fn play_many(
             if stop.is_cancelled() {
                 break;
             }
-            let connection = table.open(Via::Http, Origin::Replay, Some(Author::Tapline))?;
-            let session = connection.session.id();
-            let report = |event| figures.take(event);
-            play(tape.clone(), Arc::new(connection), options.clone(), report, stop.clone()).await;
-            table.close(session, "the replay ended").await;
+            let mut failed = None;
+            let report = |event| match event {
+                ReplayEvent::Failed { why } => failed = Some(why),
+                event => figures.take(event),
+            };
+            play(tape.clone(), replays::connect(table, |_| ()), options.clone(), report, stop.clone()).await;
+            if let Some(why) = failed {
+                anyhow::bail!("{}: {why}", tape.path.display());
+            }
         }
-        Ok::<_, UpstreamError>(figures)
+        Ok(figures)
     });
     let mut all = LoadFigures::new();
     try_join_all(clients).await?.into_iter().for_each(|figures| all.add(figures));
@@ -82,7 +85,8 @@ pub(super) async fn play_many(
 }
 
 impl LoadFigures {
-    fn new() -> Self {
+    /// Of nothing so far.
+    pub(super) fn new() -> Self {
         Self { calls: BTreeMap::new(), first_failure: None, failed: 0, took: Duration::ZERO }
     }
 
@@ -102,7 +106,9 @@ impl LoadFigures {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Takes in what else was played, after that or at the same time.
+    pub(super) fn add(&mut self, other: Self) {
+        self.took += other.took;
         for (subject, figures) in other.calls {
             let mine = self.calls.entry(subject).or_default();
             mine.failed += figures.failed;
@@ -139,7 +145,8 @@ impl LoadFigures {
         }
         if let Some(step) = &self.first_failure {
             let why = step.why.as_deref().unwrap_or("it differs");
-            let _ = writeln!(out, "first failure: {} {}: {}", step.seq, sanitize(&step.method), sanitize(why));
+            let of = step.session.map(|id| format!(" of session {}", id.short())).unwrap_or_default();
+            let _ = writeln!(out, "first failure: {} {}{of}: {}", step.seq, sanitize(&step.method), sanitize(why));
             for it in step.differences.iter().take(5) {
                 let value = |value: &Option<String>| sanitize(value.as_deref().unwrap_or("nothing")).into_owned();
                 let _ = writeln!(out, "  {}  - {}  + {}", sanitize(&it.path), value(&it.expected), value(&it.got));
@@ -152,6 +159,18 @@ impl LoadFigures {
 
     /// The figures as JSON; times are in microseconds.
     pub(super) fn json(&self) -> String {
+        format!("{}\n", crate::text::harmless_json(&self.value().to_string()))
+    }
+
+    /// The figures of several tapes as JSON: together, and those of each, by its name.
+    pub(super) fn json_with(&self, each: Vec<(String, Value)>) -> String {
+        let mut all = self.value();
+        let each = each.into_iter().map(|(tape, figures)| json!({"tape": tape, "figures": figures}));
+        all["tapes"] = each.collect();
+        format!("{}\n", crate::text::harmless_json(&all.to_string()))
+    }
+
+    pub(super) fn value(&self) -> Value {
         let calls = self.calls.iter().map(|((method, name), figures)| {
             let [p50, p95, p99, max] = figures.spread();
             let (n, failed) = (figures.times.len(), figures.failed);
@@ -160,8 +179,7 @@ impl LoadFigures {
         let calls: Vec<_> = calls.collect();
         let took = u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX);
         let summary = json!({"calls": self.count(), "failed": self.failed, "took": took, "rate": self.rate()});
-        let whole = json!({"calls": calls, "first_failure": self.first_failure, "summary": summary});
-        format!("{}\n", crate::text::harmless_json(&whole.to_string()))
+        json!({"calls": calls, "first_failure": self.first_failure, "summary": summary})
     }
 }
 
@@ -183,6 +201,7 @@ mod tests {
             ReplayEvent::Step(StepReport {
                 step: 1,
                 seq: Seq(1),
+                session: None,
                 method: "tools/call".to_owned(),
                 name: Some("slow".to_owned()),
                 verdict: StepVerdict::Pass,

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::setup::target;
 use super::tape::find;
+use crate::app::replays;
 use crate::cli::{TapeMinimiseArgs, TargetArgs};
 use crate::config::keys::ConfigKeys;
 use crate::config::upstreams::UpstreamServer;
-use crate::envelope::{Author, SessionField, SessionId, Via};
-use crate::event::{Event, Feed, FeedReader, Origin, Speed};
+use crate::envelope::SessionId;
+use crate::event::{Event, Feed, FeedReader, Speed};
 use crate::exit::{ExitError, print_stderr};
 use crate::filter::Filter;
 use crate::intercept::Chain;
@@ -90,7 +91,7 @@ fn write_tape(tape: &Tape, out: &Path) -> std::io::Result<()> {
     let mut lines = serde_json::to_vec(&tape.header)?;
     lines.push(b'\n');
     for envelope in &tape.envelopes {
-        envelope.write_json(SessionField::Omitted, &mut lines);
+        envelope.write_json(tape.header.session_field(envelope.session), &mut lines);
         lines.push(b'\n');
     }
     File::create(out)?.write_all(&lines)
@@ -115,24 +116,27 @@ impl MinimiseRunner {
     }
 
     async fn fails(&self, tape: &Tape, filter: &Filter) -> bool {
-        let Ok(connection) = self.table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) else { return false };
-        let session = connection.session.id();
+        let mut opened = Vec::new();
+        let connect = replays::connect(&self.table, |session| opened.push(session));
         let options = PlayOptions { speed: Speed::Max, patience: PATIENCE, ..PlayOptions::default() };
-        play(PlayableTape::from(tape), Arc::new(connection), options, |_| {}, CancellationToken::new()).await;
-        self.table.close(session, "the run ended").await;
-        self.has_match(session, filter).await
+        play(PlayableTape::from(tape), connect, options, |_| {}, CancellationToken::new()).await;
+        self.has_match(opened, filter).await
     }
 
-    /// Whether a message of a session matched, which has ended.
-    async fn has_match(&self, session: SessionId, filter: &Filter) -> bool {
+    /// Whether a message of these sessions matched, which have ended.
+    async fn has_match(&self, mut sessions: Vec<SessionId>, filter: &Filter) -> bool {
         let events = self.events.events.clone();
         let filter = filter.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let mut found = false;
-            while let Ok(event) = events.recv_timeout(PATIENCE) {
+            while !sessions.is_empty()
+                && let Ok(event) = events.recv_timeout(PATIENCE)
+            {
                 match event {
-                    Event::Passed(envelope) if envelope.session == session => found |= filter.matches(&envelope),
-                    Event::SessionClosed { session: closed, .. } if closed == session => break,
+                    Event::Passed(envelope) if sessions.contains(&envelope.session) => {
+                        found |= filter.matches(&envelope);
+                    }
+                    Event::SessionClosed { session: closed, .. } => sessions.retain(|it| *it != closed),
                     _ => {}
                 }
             }

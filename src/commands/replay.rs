@@ -1,4 +1,4 @@
-//! `tapline replay`: a tape's client at a server, with a progress bar on stderr and the report on stdout.
+//! `tapline replay`: a tape's clients at a server, with a progress bar on stderr and the report on stdout.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -14,13 +14,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::fork::{self, ForkJob};
-use super::load::{LoadPlan, play_many};
+use super::load::{LoadFigures, LoadPlan, play_many};
 use super::setup::target;
-use crate::cli::{ColorArg, MatchArg, ReplayArgs, ReportFormat};
+use crate::app::replays;
+use crate::cli::{ColorArg, ControlArgs, MatchArg, ReplayArgs, ReportFormat};
 use crate::config::Config;
 use crate::config::upstreams::UpstreamServer;
-use crate::envelope::{Author, Seq};
-use crate::event::{Origin, ReplayEvent, ReplaySummary, StepVerdict, Timestamp};
+use crate::envelope::Seq;
+use crate::event::{ReplayEvent, ReplaySummary, StepVerdict, Timestamp};
 use crate::exit::{ExitError, print_stderr};
 use crate::filter::Filter;
 use crate::intercept::Chain;
@@ -36,7 +37,7 @@ use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, StepGate, TapeSele
 use crate::tape::record::Recorder;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
 use crate::tape::{Tape, TapeError};
-use crate::upstream::Upstream;
+use crate::text::sanitize;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
@@ -52,52 +53,24 @@ pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<ExitCode, Ex
             format!("`--minimise` has a verb of its own: `tapline tape minimise TAPE --fails '{fails}' -- COMMAND`");
         return Err(ExitError::usage(anyhow::anyhow!(text)));
     }
-    let part = selection(&args)?;
-    let tape = read_tape(&args.tape, &part).map_err(ExitError::usage)?;
-    for problem in &tape.troubles {
-        print_stderr(&format!("tapline: {}: {problem}", args.tape.display()));
+    if args.interactive && args.tapes.len() > 1 {
+        return Err(ExitError::usage(anyhow::anyhow!(
+            "`--interactive` hands over the session of one tape: give that one"
+        )));
     }
-    let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
-    let headers = given.cloned().collect();
-    // A crash is what a replay is to find.
-    let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
-    let replay = ReplayJob {
-        tape,
-        target: target(
-            UpstreamServer::given(args.target).context("neither a URL nor a command").map_err(ExitError::usage)?,
-            &never,
-        )?,
-        options: PlayOptions {
-            speed: args.speed,
-            rules: Rules { ignore: args.ignore, only: args.only, volatile: volatile(args.matching), clocks: None },
-            headers,
-            on_failure: if args.fail_fast { OnFailure::Stop } else { OnFailure::GoOn },
-            steps: args.step.then(step_by_enter),
-            ..PlayOptions::default()
-        },
-        load: load_plan(args.repeat, args.parallel),
-        update: args.update,
-        record: args.record,
-        format: args.report,
-        out: args.out,
-        color,
-    };
-    if args.interactive {
-        let ReplayJob { tape, target, options, record, .. } = replay;
-        let (until, control) = (args.until.map(Seq), args.control);
-        return fork::run(ForkJob { tape, target, options, until, record, control }, &config).await;
+    let interactive = args.interactive;
+    let replay = ReplayJob::of(args, color)?;
+    if interactive {
+        return hand_over(replay, &config).await;
     }
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
-    let playing = play_tape(replay, stop.clone());
+    let playing = play_tapes(replay, stop.clone());
     tokio::pin!(playing);
     tokio::select! {
-        verdict = &mut playing => Ok(match verdict? {
-            ReplayVerdict::Passed => ExitCode::SUCCESS,
-            ReplayVerdict::Failed => ExitCode::FAILURE,
-        }),
+        status = &mut playing => status,
         signal = signals.next() => {
-            // The session is ended in order, and what was played is reported.
+            // The sessions are ended in order, and what was played is reported.
             stop.cancel();
             playing.await?;
             Ok(ExitCode::from(signal.status()))
@@ -105,11 +78,52 @@ pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<ExitCode, Ex
     }
 }
 
+/// Tapes that are played together; as a rule one.
+struct TapeGroup {
+    paths: Vec<PathBuf>,
+}
+
+impl TapeGroup {
+    /// Reads what is to be played, and says what is not as it should be.
+    fn read(&self, part: &TapeSelection, filter: Option<&Filter>) -> Result<PlayableTape, ExitError> {
+        let part = TapeSelection { only: self.chosen(filter)?, ..part.clone() };
+        let tape = read_tapes(&self.paths, &part).map_err(ExitError::usage)?;
+        for problem in &tape.troubles {
+            // Of several, each names its tape.
+            let name = if self.paths.len() == 1 { format!("{}: ", self.name()) } else { String::new() };
+            print_stderr(&format!("tapline: {name}{problem}"));
+        }
+        Ok(tape)
+    }
+
+    /// What the filter picks.
+    fn chosen(&self, filter: Option<&Filter>) -> Result<Option<HashSet<Seq>>, ExitError> {
+        let Some(filter) = filter else { return Ok(None) };
+        let mut only = HashSet::new();
+        for path in &self.paths {
+            let tape = Tape::read(path).map_err(ExitError::usage)?;
+            // Of a reply, its request is what can be played.
+            let played = tape.matching(filter, Timestamp::now());
+            only.extend(played.map(|it| it.reply_to.as_ref().map_or(it.seq, |to| to.seq)));
+        }
+        if only.is_empty() {
+            let text = format!("{}: `--filter`: no message of the tape matches `{filter}`", self.name());
+            return Err(ExitError::usage(anyhow::anyhow!(text)));
+        }
+        Ok(Some(only))
+    }
+
+    fn name(&self) -> String {
+        let names: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        names.join(" and ")
+    }
+}
+
 /// Reads what is to be played; a long tape says on a terminal how far that is.
-fn read_tape(path: &Path, part: &TapeSelection) -> Result<PlayableTape, TapeError> {
+fn read_tapes(paths: &[PathBuf], part: &TapeSelection) -> Result<PlayableTape, TapeError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template(READING).expect("the template is a constant"));
-    let tape = PlayableTape::open_part(path, part, |read, length| {
+    let tape = PlayableTape::open_together(paths, part, |read, length| {
         bar.set_length(length);
         bar.set_position(read);
     });
@@ -119,7 +133,10 @@ fn read_tape(path: &Path, part: &TapeSelection) -> Result<PlayableTape, TapeErro
 
 /// What is played, at what, and how it is judged.
 struct ReplayJob {
-    tape: PlayableTape,
+    /// One after the other.
+    tapes: Vec<TapeGroup>,
+    part: TapeSelection,
+    filter: Option<Filter>,
     target: Target,
     options: PlayOptions,
     /// How many times it is played, where that is not once.
@@ -132,6 +149,43 @@ struct ReplayJob {
     /// Where the report goes; stdout if `None`.
     out: Option<PathBuf>,
     color: ColorArg,
+    /// Where a session that is handed over can be watched.
+    control: ControlArgs,
+}
+
+impl ReplayJob {
+    /// # Errors
+    /// Where the arguments cannot be.
+    fn of(args: ReplayArgs, color: ColorArg) -> Result<Self, ExitError> {
+        let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
+        let headers = given.cloned().collect();
+        // A crash is what a replay is to find.
+        let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
+        let filter = args.filter.as_deref().map(Filter::parse).transpose().context("`--filter`");
+        let server = UpstreamServer::given(args.target).context("neither a URL nor a command");
+        let groups = if args.together { vec![args.tapes] } else { args.tapes.into_iter().map(|it| vec![it]).collect() };
+        Ok(Self {
+            tapes: groups.into_iter().map(|paths| TapeGroup { paths }).collect(),
+            part: TapeSelection { from: args.from.map(Seq), until: args.until.map(Seq), only: None },
+            filter: filter.map_err(ExitError::usage)?,
+            target: target(server.map_err(ExitError::usage)?, &never)?,
+            options: PlayOptions {
+                speed: args.speed,
+                rules: Rules { ignore: args.ignore, only: args.only, volatile: volatile(args.matching), clocks: None },
+                headers,
+                on_failure: if args.fail_fast { OnFailure::Stop } else { OnFailure::GoOn },
+                steps: args.step.then(step_by_enter),
+                ..PlayOptions::default()
+            },
+            load: load_plan(args.repeat, args.parallel),
+            update: args.update,
+            record: args.record,
+            format: args.report,
+            out: args.out,
+            color,
+            control: args.control,
+        })
+    }
 }
 
 /// How a replay ended.
@@ -141,62 +195,175 @@ enum ReplayVerdict {
     Failed,
 }
 
-/// Plays to the end, or until `stop`, and writes the report.
+impl From<ReplayVerdict> for ExitCode {
+    fn from(verdict: ReplayVerdict) -> Self {
+        match verdict {
+            ReplayVerdict::Passed => Self::SUCCESS,
+            ReplayVerdict::Failed => Self::FAILURE,
+        }
+    }
+}
+
+/// Plays to the message, and hands the session over.
+async fn hand_over(replay: ReplayJob, config: &Config) -> Result<ExitCode, ExitError> {
+    let ReplayJob { tapes, part, filter, target, options, record, control, .. } = replay;
+    let group = tapes.first().context("no tape").map_err(ExitError::usage)?;
+    let tape = group.read(&part, filter.as_ref())?;
+    fork::run(ForkJob { tape, target, options, until: part.until, record, control }, config).await
+}
+
+/// Plays to the end, or until `stop`, and writes the report. Of several tapes, one that cannot be played is said, and the others are played.
 ///
 /// # Errors
-/// Where the server cannot be started, or the report cannot be written.
-async fn play_tape(replay: ReplayJob, stop: CancellationToken) -> anyhow::Result<ReplayVerdict> {
+/// Where the report cannot be written, or the one tape not be played.
+async fn play_tapes(mut replay: ReplayJob, stop: CancellationToken) -> Result<ExitCode, ExitError> {
+    let groups = std::mem::take(&mut replay.tapes);
+    let only = match &groups[..] {
+        [only] => Some(only.read(&replay.part, replay.filter.as_ref())?),
+        _ => None,
+    };
     let (journal, journal_thread) = Journal::start(replay.record.clone().map(Recorder::new));
     let policy = SessionPolicy { tapes: replay.record.clone(), ..SessionPolicy::default() };
     let (chain, gate) = (Chain::default(), Gate::default());
     let proxy = Proxy::with_policy(chain, gate, journal, Stop::default(), Retry::none(), policy);
     let table = SessionTable::new(proxy, replay.target.clone());
-    let verdict = match replay.load {
-        Some(plan) => play_load(replay, plan, &table, &stop).await,
-        None => play_once(replay, &table, stop).await,
+    let status = match (replay.load, only) {
+        (Some(plan), only) => play_load(replay, plan, groups, only, &table, &stop).await,
+        (None, Some(tape)) => play_only(replay, tape, &table, stop).await,
+        (None, None) => play_each(replay, groups, &table, stop).await,
     };
     let _ = tokio::task::spawn_blocking(move || journal_thread.finish()).await;
-    verdict
+    status
 }
 
 async fn play_load(
     replay: ReplayJob,
     plan: LoadPlan,
+    groups: Vec<TapeGroup>,
+    only: Option<PlayableTape>,
     table: &Arc<SessionTable>,
     stop: &CancellationToken,
-) -> anyhow::Result<ReplayVerdict> {
-    let figures = play_many(&replay.tape, table, &replay.options, plan, stop).await?;
-    let text = if replay.format == ReportFormat::Json { figures.json() } else { figures.text() };
-    let (mut out, place) = report_place(replay.out)?;
-    out.write_all(text.as_bytes()).with_context(|| format!("cannot write the report{place}"))?;
-    Ok(if figures.is_good() { ReplayVerdict::Passed } else { ReplayVerdict::Failed })
+) -> Result<ExitCode, ExitError> {
+    let is_json = replay.format == ReportFormat::Json;
+    if let Some(tape) = only {
+        let figures = play_many(&tape, table, &replay.options, plan, stop).await?;
+        write_load(replay.out, &if is_json { figures.json() } else { figures.text() })?;
+        return Ok(verdict_of(figures.is_good()).into());
+    }
+    let (mut all, mut each, mut text, mut status) = (LoadFigures::new(), Vec::new(), String::new(), ExitCode::SUCCESS);
+    for group in groups {
+        let figures = match group.read(&replay.part, replay.filter.as_ref()) {
+            Ok(tape) => play_many(&tape, table, &replay.options, plan, stop).await.map_err(ExitError::from),
+            Err(error) => Err(error),
+        };
+        match figures {
+            Ok(figures) => {
+                status = worse(status, verdict_of(figures.is_good()).into());
+                text.push_str(&format!("{}\n{}\n", sanitize(&group.name()), figures.text()));
+                each.push((group.name(), figures.value()));
+                all.add(figures);
+            }
+            Err(error) => status = worse(status, error.report()),
+        }
+    }
+    write_load(replay.out, &if is_json { all.json_with(each) } else { format!("{text}all tapes\n{}", all.text()) })?;
+    Ok(status)
 }
 
-async fn play_once(
+fn write_load(out: Option<PathBuf>, text: &str) -> anyhow::Result<()> {
+    let (mut out, place) = report_place(out)?;
+    out.write_all(text.as_bytes()).with_context(|| format!("cannot write the report{place}"))
+}
+
+fn verdict_of(is_good: bool) -> ReplayVerdict {
+    if is_good { ReplayVerdict::Passed } else { ReplayVerdict::Failed }
+}
+
+/// What says most of how several tapes ended: that one could not be read, or that one failed.
+fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
+    const RANKS: [u8; 3] = [0, 1, 2];
+    let rank = |code: ExitCode| RANKS.into_iter().find(|rank| ExitCode::from(*rank) == code);
+    if rank(one) >= rank(other) { one } else { other }
+}
+
+async fn play_only(
     replay: ReplayJob,
+    tape: PlayableTape,
     table: &Arc<SessionTable>,
     stop: CancellationToken,
-) -> anyhow::Result<ReplayVerdict> {
-    let connection = table.open(crate::envelope::Via::Http, Origin::Replay, Some(Author::Tapline))?;
-    let session = connection.session.clone();
+) -> Result<ExitCode, ExitError> {
+    let mut run = ReplayProgress::begin(replay.format, replay.out.clone(), replay.color)?;
+    let (summary, verdict) = play_once(&replay, tape, &mut run, table, stop).await?;
+    let last = run.report().end(&summary);
+    run.end(&last)?;
+    Ok(verdict.into())
+}
+
+async fn play_each(
+    replay: ReplayJob,
+    groups: Vec<TapeGroup>,
+    table: &Arc<SessionTable>,
+    stop: CancellationToken,
+) -> Result<ExitCode, ExitError> {
+    let mut run = ReplayProgress::begin(replay.format, replay.out.clone(), replay.color)?;
+    let (mut total, mut status) = (ReplaySummary::default(), ExitCode::SUCCESS);
+    for group in groups {
+        if stop.is_cancelled() || total.failed > 0 && replay.options.on_failure == OnFailure::Stop {
+            break;
+        }
+        let tape = match group.read(&replay.part, replay.filter.as_ref()) {
+            Ok(tape) => tape,
+            Err(error) => {
+                status = worse(status, error.report());
+                continue;
+            }
+        };
+        run.begin_tape(&group.name());
+        match play_once(&replay, tape, &mut run, table, stop.clone()).await {
+            Ok((summary, verdict)) => {
+                run.end_tape(&summary);
+                total.add(&summary);
+                status = worse(status, verdict.into());
+            }
+            Err(error) => {
+                run.end_tape(&ReplaySummary::default());
+                status = worse(status, ExitError::from(error).report());
+            }
+        }
+    }
+    let last = run.report().end_tapes(&total);
+    run.end(&last)?;
+    Ok(status)
+}
+
+/// Plays what is to be played together.
+///
+/// # Errors
+/// Where nothing could be played.
+async fn play_once(
+    replay: &ReplayJob,
+    tape: PlayableTape,
+    run: &mut ReplayProgress,
+    table: &Arc<SessionTable>,
+    stop: CancellationToken,
+) -> anyhow::Result<(ReplaySummary, ReplayVerdict)> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let mut run = ReplayProgress::begin(replay.format, replay.out, replay.color)?;
     let (replies, mut replied) = mpsc::unbounded_channel();
-    let options = PlayOptions { replies: replay.update.then_some(replies), ..replay.options };
-    let upstream: Arc<dyn Upstream> = Arc::new(connection);
-    let path = replay.tape.path.clone();
-    let summary = play(replay.tape, upstream, options, |event| run.on_event(event, &bar), stop).await;
+    let options = PlayOptions { replies: replay.update.then_some(replies), ..replay.options.clone() };
+    let path = tape.path.clone();
+    let connect = replays::connect(table, |_| ());
+    let summary = play(tape, connect, options, |event| run.on_event(event, &bar), stop).await;
     bar.finish_and_clear();
-    table.close(session.id(), "the replay ended").await;
-    if let Some(why) = &run.failed {
+    if let Some(why) = run.failed.take() {
         anyhow::bail!("{}: {why}", path.display());
     }
-    run.end(&summary)?;
     if replay.update {
         let replies: Vec<_> = std::iter::from_fn(|| replied.try_recv().ok()).collect();
-        return Ok(update(&path, &replies, &summary)?);
+        let verdict = update(&path, &replies, &summary)?;
+        return Ok((summary, verdict));
     }
-    Ok(if summary.failed == 0 && summary.passed > 0 { ReplayVerdict::Passed } else { ReplayVerdict::Failed })
+    let is_good = summary.failed == 0 && summary.passed > 0;
+    Ok((summary, verdict_of(is_good)))
 }
 
 /// Has the tape take over what differs. What could not be compared at all stays a failure.
@@ -207,23 +374,7 @@ fn update(path: &Path, replies: &[LiveReply], summary: &ReplaySummary) -> Result
     for place in &left {
         print_stderr(&format!("tapline: {}: {place} could not be taken over", path.display()));
     }
-    let is_settled = left.is_empty() && replies.len() >= summary.failed;
-    Ok(if is_settled { ReplayVerdict::Passed } else { ReplayVerdict::Failed })
-}
-
-/// What the arguments pick of the tape.
-fn selection(args: &ReplayArgs) -> Result<TapeSelection, ExitError> {
-    let part = TapeSelection { from: args.from.map(Seq), until: args.until.map(Seq), only: None };
-    let Some(filter) = &args.filter else { return Ok(part) };
-    let filter = Filter::parse(filter).context("`--filter`").map_err(ExitError::usage)?;
-    let tape = Tape::read(&args.tape).map_err(ExitError::usage)?;
-    // Of a reply, its request is what can be played.
-    let played = tape.matching(&filter, Timestamp::now()).map(|it| it.reply_to.as_ref().map_or(it.seq, |to| to.seq));
-    let only: HashSet<_> = played.collect();
-    if only.is_empty() {
-        return Err(ExitError::usage(anyhow::anyhow!("`--filter`: no message of the tape matches `{filter}`")));
-    }
-    Ok(TapeSelection { only: Some(only), ..part })
+    Ok(verdict_of(left.is_empty() && replies.len() >= summary.failed))
 }
 
 fn volatile(matching: MatchArg) -> Volatile {
@@ -299,6 +450,7 @@ impl ReplayProgress {
     fn on_event(&mut self, event: ReplayEvent, bar: &ProgressBar) {
         match event {
             ReplayEvent::Started { steps, .. } => {
+                self.failures = 0;
                 bar.set_style(ProgressStyle::with_template(PLAYING).expect("the template is a constant"));
                 bar.set_length(steps as u64);
             }
@@ -322,9 +474,23 @@ impl ReplayProgress {
         }
     }
 
-    fn end(mut self, summary: &ReplaySummary) -> anyhow::Result<()> {
-        let last = std::mem::replace(&mut self.report, ReportStream::new(ReportForm::Json)).end(summary);
-        self.write(&last);
+    fn begin_tape(&mut self, name: &str) {
+        let text = self.report.begin_tape(name);
+        self.write(&text);
+    }
+
+    fn end_tape(&mut self, summary: &ReplaySummary) {
+        let text = self.report.end_tape(summary);
+        self.write(&text);
+    }
+
+    /// The report so far; nothing is added to it after.
+    fn report(&mut self) -> ReportStream {
+        std::mem::replace(&mut self.report, ReportStream::new(ReportForm::Json))
+    }
+
+    fn end(mut self, last: &str) -> anyhow::Result<()> {
+        self.write(last);
         match self.unwritten {
             Some(error) => Err(error).with_context(|| format!("cannot write the report{}", self.place)),
             None => Ok(()),

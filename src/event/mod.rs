@@ -449,6 +449,9 @@ pub struct StepReport {
     pub step: usize,
     /// Number of the recorded message on the tape.
     pub seq: Seq,
+    /// The recorded session that it belongs to, where several are played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
     pub method: String,
     pub name: Option<String>,
     pub verdict: StepVerdict,
@@ -509,6 +512,17 @@ pub struct ReplaySummary {
     pub excused: usize,
     /// How long it took, in microseconds.
     pub took: u64,
+}
+
+impl ReplaySummary {
+    /// Takes in what was played after it.
+    pub fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.excused += other.excused;
+        self.took += other.took;
+    }
 }
 
 /// Something that tapline has to say to its operator.

@@ -33,7 +33,8 @@ const MOST_WAITING: usize = 256;
 pub enum ReportForm {
     /// One line a step, the changed values below those that failed, and the [`summary_line`] last.
     Text(Colour),
-    /// One JSON object, with the members `steps` and `summary`; times are in microseconds.
+    /// One JSON object, with the members `steps` and `summary`, or of several tapes `tapes`, each with these, and `summary`; times are in
+    /// microseconds.
     Json,
     /// JUnit XML, one test case a step, as CI systems read it; written at the end, as its head has the counts.
     Junit,
@@ -49,6 +50,11 @@ pub struct ReportStream {
     next: usize,
     cases: Vec<TestCase>,
     begun: bool,
+    /// The tape that is played, where there are several.
+    tape: Option<String>,
+    /// How many have ended of them, and what CI is told of them.
+    ended: usize,
+    suites: Vec<TestSuite>,
     /// Steps that were skipped for one reason, one after the other: text says so in one line.
     skipped: Option<SkippedSteps>,
 }
@@ -61,7 +67,55 @@ struct SkippedSteps {
 
 impl ReportStream {
     pub fn new(form: ReportForm) -> Self {
-        Self { form, waiting: BTreeMap::new(), next: 1, cases: Vec::new(), begun: false, skipped: None }
+        Self {
+            form,
+            waiting: BTreeMap::new(),
+            next: 1,
+            cases: Vec::new(),
+            begun: false,
+            tape: None,
+            ended: 0,
+            suites: Vec::new(),
+            skipped: None,
+        }
+    }
+
+    /// The steps of this tape follow, which is one of several. Returns what is to be written now.
+    pub fn begin_tape(&mut self, name: &str) -> String {
+        self.tape = Some(name.to_owned());
+        match self.form {
+            ReportForm::Text(_) => format!("{}\n", sanitize(name)),
+            ReportForm::Json => {
+                let begin = if self.ended == 0 { JSON_TAPES } else { ",\n" };
+                format!("{begin}{{\n  \"tape\": {},\n", harmless_json(&serde_json::Value::from(name).to_string()))
+            }
+            ReportForm::Junit => String::new(),
+        }
+    }
+
+    /// All steps of one of several tapes have ended. Returns what is to be written now.
+    pub fn end_tape(&mut self, summary: &ReplaySummary) -> String {
+        let out = self.end_steps(summary);
+        self.ended += 1;
+        (self.next, self.begun) = (1, false);
+        out
+    }
+
+    /// Returns what is to be written when all of several tapes have ended; `total` is what they come to together.
+    pub fn end_tapes(self, total: &ReplaySummary) -> String {
+        match self.form {
+            ReportForm::Text(colour) => {
+                let verdict = if total.failed > 0 { StepVerdict::Fail } else { StepVerdict::Pass };
+                let line = format!("{} tapes: {}", self.ended, summary_line(total));
+                format!("{}\n", paint(&line, verdict, colour))
+            }
+            ReportForm::Json => {
+                let begin = if self.ended == 0 { JSON_TAPES } else { "" };
+                let total = serde_json::to_string(total).expect("all keys are strings");
+                format!("{begin}],\n\"summary\": {total}\n}}\n")
+            }
+            ReportForm::Junit => junit(self.suites, total),
+        }
     }
 
     /// Takes in a step that has ended, and returns what is to be written now.
@@ -80,6 +134,11 @@ impl ReportStream {
 
     /// Returns what is to be written when all steps have ended.
     pub fn end(mut self, summary: &ReplaySummary) -> String {
+        let out = self.end_steps(summary);
+        if self.form == ReportForm::Junit { junit(self.suites, summary) } else { out }
+    }
+
+    fn end_steps(&mut self, summary: &ReplaySummary) -> String {
         let mut out = String::new();
         for step in std::mem::take(&mut self.waiting).into_values() {
             self.write(&step, &mut out);
@@ -91,11 +150,17 @@ impl ReportStream {
                 out + &paint(&summary_line(summary), verdict, colour) + "\n"
             }
             ReportForm::Json => {
-                let begin = if self.begun { "" } else { JSON_HEAD };
+                let begin = if self.begun { "" } else { self.json_head() };
                 let summary = serde_json::to_string(summary).expect("all keys are strings");
-                format!("{out}{begin}\n  ],\n  \"summary\": {summary}\n}}\n")
+                let end = if self.tape.is_some() { "" } else { "\n" };
+                format!("{out}{begin}\n  ],\n  \"summary\": {summary}\n}}{end}")
             }
-            ReportForm::Junit => junit(self.cases, summary),
+            ReportForm::Junit => {
+                let mut suite = TestSuite::new(self.tape.as_deref().map_or("tapline replay".into(), sanitize));
+                suite.set_time(Duration::from_micros(summary.took)).add_test_cases(std::mem::take(&mut self.cases));
+                self.suites.push(suite);
+                out
+            }
         }
     }
 
@@ -103,13 +168,17 @@ impl ReportStream {
         match self.form {
             ReportForm::Text(colour) => self.text(step, out, colour),
             ReportForm::Json => {
-                out.push_str(if self.begun { ",\n" } else { JSON_HEAD });
+                out.push_str(if self.begun { ",\n" } else { self.json_head() });
                 out.push_str(if self.begun { "    " } else { "\n    " });
                 out.push_str(&harmless_json(&serde_json::to_string(step).expect("all keys are strings")));
             }
             ReportForm::Junit => self.cases.push(test_case(step)),
         }
         self.begun = true;
+    }
+
+    fn json_head(&self) -> &'static str {
+        if self.tape.is_some() { JSON_STEPS } else { JSON_HEAD }
     }
 
     fn text(&mut self, step: &StepReport, out: &mut String, colour: Colour) {
@@ -137,6 +206,8 @@ impl ReportStream {
 }
 
 const JSON_HEAD: &str = "{\n  \"steps\": [";
+const JSON_STEPS: &str = "  \"steps\": [";
+const JSON_TAPES: &str = "{\n\"tapes\": [";
 
 /// Returns the counts in one line: `58 passed, 2 failed, 1 skipped in 4.2 s; 7 values excused`.
 pub fn summary_line(summary: &ReplaySummary) -> String {
@@ -156,7 +227,8 @@ fn step_text(out: &mut String, step: &StepReport, width: usize, colour: Colour) 
         (Some(took), None) => duration(took),
         (None, _) => String::new(),
     };
-    let line = format!("{:>5}  {verdict}  {:width$}  {time}", step.step, subject(step));
+    let session = step.session.map(|id| format!("{}  ", id.short())).unwrap_or_default();
+    let line = format!("{:>5}  {verdict}  {session}{:width$}  {time}", step.step, subject(step));
     out.push_str(line.trim_end());
     if let Some(why) = &step.why {
         write!(out, "  {}", sanitize(why)).expect("a string takes everything");
@@ -239,11 +311,9 @@ fn clip(text: &str) -> String {
     }
 }
 
-fn junit(cases: Vec<TestCase>, summary: &ReplaySummary) -> String {
-    let mut suite = TestSuite::new("tapline replay");
-    suite.set_time(Duration::from_micros(summary.took)).add_test_cases(cases);
+fn junit(suites: Vec<TestSuite>, summary: &ReplaySummary) -> String {
     let mut report = Report::new("tapline replay");
-    report.set_time(Duration::from_micros(summary.took)).add_test_suite(suite);
+    report.set_time(Duration::from_micros(summary.took)).add_test_suites(suites);
     report.to_string().expect("a string takes everything")
 }
 
@@ -254,7 +324,8 @@ fn test_case(step: &StepReport) -> TestCase {
         StepVerdict::Skip => TestCaseStatus::skipped(),
         StepVerdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
     };
-    let mut case = TestCase::new(format!("{} {}", step.step, subject(step)), status);
+    let session = step.session.map(|id| format!(" of session {}", id.short())).unwrap_or_default();
+    let mut case = TestCase::new(format!("{} {}{session}", step.step, subject(step)), status);
     case.set_classname(sanitize(&step.method)).set_time(Duration::from_micros(step.took.unwrap_or(0)));
     let excused = step.excused.iter().map(|it| format!("excused {}", excused_text(it)));
     let notes = why.as_deref().filter(|_| step.verdict == StepVerdict::Pass).map(str::to_owned);
@@ -281,6 +352,7 @@ mod tests {
         StepReport {
             step,
             seq: Seq(step as u64),
+            session: None,
             method: if name.is_some() { "tools/call" } else { "notifications/initialized" }.to_owned(),
             name: name.map(str::to_owned),
             verdict,

@@ -12,7 +12,7 @@ use tapline::demo::server::{Scenario, ServerOptions, serve};
 use tapline::event::{Command, Decision, Event, Feed, FeedReader, ReplayEvent, ReplaySummary, StepReport, Then};
 use tapline::message::Message;
 use tapline::tape::Tape;
-use tapline::tape::play::{PlayOptions, play};
+use tapline::tape::play::{ClientConnection, PlayOptions, play};
 use tapline::upstream::http::{ExtraHeaders, HttpUpstream};
 use tapline::upstream::target::Target;
 use tokio::net::TcpListener;
@@ -59,7 +59,8 @@ async fn replay(tape: &Tape, url: &str) -> (Vec<StepReport>, ReplaySummary) {
             steps.push(step);
         }
     };
-    let summary = play(tape.into(), upstream(url), PlayOptions::default(), report, CancellationToken::new()).await;
+    let open = |_| Ok(ClientConnection::left_open(upstream(url)));
+    let summary = play(tape.into(), open, PlayOptions::default(), report, CancellationToken::new()).await;
     (steps, summary)
 }
 

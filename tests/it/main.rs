@@ -47,6 +47,7 @@ mod printed;
 mod redaction;
 mod replay;
 mod replay_live;
+mod replay_sessions;
 mod restart;
 mod resume;
 mod retry;

@@ -63,9 +63,9 @@ impl<'a> TapePaths<'a> {
             CliCommand::Replay(args) => {
                 // What differs is taken over into the tape.
                 if args.update {
-                    return Self { changed: vec![&args.tape], ..none };
+                    return Self { changed: args.tapes.iter().map(PathBuf::as_path).collect(), ..none };
                 }
-                Self { read: vec![&mut args.tape], recorded: Some(&mut args.record), ..none }
+                Self { lists: vec![&mut args.tapes], recorded: Some(&mut args.record), ..none }
             }
             CliCommand::Lint(args) => Self { lists: vec![&mut args.tapes], ..none },
             CliCommand::Check(args) => Self { lists: vec![&mut args.on], ..none },

@@ -6,21 +6,22 @@ use super::script::{Script, StepKind};
 use crate::message::Message;
 use crate::tape::compare::nearest;
 
-/// The steps of a script that answer and were not played yet, by the method they answer, in the order of the tape.
-#[derive(Debug)]
+/// The steps of a session that answer and were not played yet, by the method they answer, in the order of the tape.
+#[derive(Debug, Default)]
 pub(super) struct RecordedAnswers(HashMap<String, Vec<usize>>);
 
 impl RecordedAnswers {
-    pub(super) fn of(script: &Script) -> Self {
-        let mut answers: HashMap<String, Vec<usize>> = HashMap::new();
+    /// Those of each session of a script.
+    pub(super) fn of_each(script: &Script) -> Vec<Self> {
+        let mut answers: Vec<Self> = script.sessions.iter().map(|_| Self::default()).collect();
         for (index, step) in script.steps.iter().enumerate() {
             if let StepKind::Answer { question: Some(question) } = &step.kind
                 && let Some(method) = question.method()
             {
-                answers.entry(method.to_owned()).or_default().push(index);
+                answers[step.session].0.entry(method.to_owned()).or_default().push(index);
             }
         }
-        Self(answers)
+        answers
     }
 
     /// Takes the step that answers a question best: fewest differences in the parameters, of equals the first.

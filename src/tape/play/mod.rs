@@ -1,4 +1,7 @@
-//! Plays the client of a tape at a live server, and judges what the server answers.
+//! Plays the clients of a tape at a live server, and judges what the server answers.
+//!
+//! Each session of the tape has a client and a connection of its own, and what is learned in one is known in no other
+//! (`sessions`); all of them are played in the one order in which everything passed (`interleaved`).
 //!
 //! Everything runs in the caller's task: [`play`] owns all state, and dropping it hangs up every exchange. What was
 //! sent is sent again, byte for byte, except for what only the live server can know: its session id, its cursors and
@@ -6,21 +9,25 @@
 //! client had got before it has come again, so causes stay before effects at any speed; calls that overlapped overlap.
 
 mod answers;
+mod interleaved;
 mod on_reply;
 mod order;
 mod playable;
 mod script;
+mod sessions;
+mod source;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 pub(super) mod wire;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, FuturesUnordered, SelectAll, StreamExt as _};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -30,15 +37,17 @@ use self::answers::RecordedAnswers;
 use self::order::SaidOrder;
 pub use self::playable::{PlayableTape, TapeSelection};
 use self::script::{After, Script, ScriptStep, StepKind};
-use self::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
+pub use self::sessions::ClientConnection;
+use self::sessions::PlayedSession;
+use self::wire::{ExchangeEvent, exchange, outgoing};
 use super::accept::LiveReply;
 use super::compare::{Findings, Rules, RunClocks};
-use super::tokens::Tokens;
+use crate::envelope::SessionId;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, StepVerdict, Timestamp};
 use crate::mcp::meta;
-use crate::message::{Id, Message};
+use crate::message::Message;
 use crate::upstream::streamable::StreamPosition;
-use crate::upstream::{Outgoing, Upstream};
+use crate::upstream::{Outgoing, UpstreamError};
 
 /// How a tape is played: its speed, its target, what is compared.
 #[derive(Clone, Debug)]
@@ -55,7 +64,7 @@ pub struct PlayOptions {
     pub replies: Option<mpsc::UnboundedSender<LiveReply>>,
     /// Who says when the next message goes out; if `None`, the tape does.
     pub steps: Option<StepGate>,
-    /// Whether the session stays open at the server when all is played.
+    /// Whether the session of the last message stays open at the server when all is played.
     pub keeps_session: bool,
 }
 
@@ -98,32 +107,52 @@ const NEWS: Duration = Duration::from_secs(1);
 /// At full speed, the most that a notification stays behind the request it may be about.
 const BEHIND: Duration = Duration::from_millis(20);
 
+/// Why a step is skipped whose server is no more; why that is so is said where it happened, once.
+const GONE: &str = "the server is gone";
+
 /// Messages heard before the next one is sent, however fast they come.
 const AT_ONCE: usize = 64;
 /// The longest pause: a clock can be added to without an overflow.
 const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Plays a tape as its client, and reports every step as it ends. The upstream is left open.
+/// How long the server may take to end a session.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Plays a tape as its clients, and reports every step as it ends. `open` gives the client of a session its connection, before its
+/// first message.
 ///
-/// Dropping the future stops at once; `stop` ends the session at the server first, and reports what was not played.
+/// Dropping the future stops at once; `stop` ends the sessions at the server first, and reports what was not played.
 pub async fn play(
     tape: PlayableTape,
-    upstream: Arc<dyn Upstream>,
+    mut open: impl FnMut(SessionId) -> Result<ClientConnection, UpstreamError> + Send,
     mut options: PlayOptions,
     mut report: impl FnMut(ReplayEvent) + Send,
     stop: CancellationToken,
 ) -> ReplaySummary {
+    let kept = tape.last_session();
     let PlayableTape { path, header, script, .. } = tape;
-    if script.steps.is_empty() {
-        report(ReplayEvent::Failed { why: "the tape has no message of a client that reached its server".to_owned() });
+    let Some(first) = script.steps.first() else {
+        // A test that tests nothing has not passed.
+        let why = "there is nothing to play: no message of a client that reached its server is on the tape, or in the part of it that was \
+                   asked for";
+        report(ReplayEvent::Failed { why: why.to_owned() });
         return ReplaySummary::default();
-    }
+    };
+    let first = first.session;
+    let connection = match open(script.sessions[first].id) {
+        Ok(connection) => connection,
+        Err(error) => {
+            report(ReplayEvent::Failed { why: error.to_string() });
+            return ReplaySummary::default();
+        }
+    };
     options.rules.clocks.get_or_insert(RunClocks { recorded: header.started, live: Timestamp::now() });
-    let target = upstream.label().to_string();
+    let target = connection.upstream.label().to_string();
     report(ReplayEvent::Started { tape: path, target, steps: script.steps.len() });
-    let mut player = Player::new(script, upstream, options, report);
+    let mut player = Player::new(script, open, options, report);
+    player.sessions[first].connection = Some(connection);
     player.run(&stop).await;
-    player.finish().await
+    player.finish(kept).await
 }
 
 /// What one of our exchanges with the live server is for.
@@ -131,10 +160,10 @@ pub async fn play(
 enum ExchangePurpose {
     /// It plays this step of the script.
     Step(usize),
-    /// It is the GET stream on which the server sends what answers no request.
-    ListeningStream,
-    /// It carries an answer that is not on the tape.
-    UnrecordedAnswer,
+    /// It is the GET stream on which the server sends what answers no request, in this session.
+    ListeningStream(usize),
+    /// It carries an answer that is not on the tape, in this session.
+    UnrecordedAnswer(usize),
 }
 
 /// What became of a step so far.
@@ -172,9 +201,10 @@ enum StepState {
 }
 
 /// How far the listening stream is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Listening {
     /// It was not asked for.
+    #[default]
     No,
     /// It was asked for; nothing is sent before `until` unless the server answers.
     Opening { until: Instant },
@@ -200,6 +230,8 @@ struct ListeningStream {
 enum Due {
     Now,
     At(Instant),
+    /// When this session has ended, as it did here.
+    AtEnd(usize),
     /// When something else has come.
     Later,
     /// All steps were sent.
@@ -207,39 +239,27 @@ enum Due {
 }
 
 /// All state of one replay. Its methods stand in three files: what goes out here, what comes back in `on_reply`, how a step
-/// ends in `verdicts`.
-struct Player<R> {
+/// and a session end in `verdicts`.
+struct Player<R, O> {
     script: Script,
-    upstream: Arc<dyn Upstream>,
+    /// The clients of the tape.
+    sessions: Vec<PlayedSession>,
+    open: O,
     options: PlayOptions,
     report: R,
     played: Vec<Played>,
     /// The next step to go out.
     next: usize,
+    /// The next end of a session, of those on the tape.
+    next_end: usize,
     exchanges: SelectAll<BoxStream<'static, (ExchangePurpose, ExchangeEvent)>>,
-    /// Requests in flight, by their id.
-    waiting: HashMap<Id, usize>,
-    /// The only one of them, where it has been that from the start.
-    alone: Option<usize>,
-    by_progress_token: HashMap<Id, usize>,
+    /// Clients that hang up.
+    leaving: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Where on the tape the reply stands that a step in flight waits for; no later message may go out before it.
     blockers: BTreeSet<(usize, usize)>,
     deadlines: BTreeSet<(Instant, usize)>,
-    answers: RecordedAnswers,
-    /// How many of them are on their way to the server.
+    /// How many recorded answers are on their way to the server.
     answering: usize,
-    tokens: Tokens,
-    negotiated: NegotiatedHeaders,
-    /// The headers of the last message, for the requests that carry none.
-    last_headers: HeaderMap,
-    listening: Listening,
-    listening_stream: ListeningStream,
-    /// Notifications that came, other than progress and log lines.
-    news: usize,
-    /// Notifications that are no longer waited for.
-    missed: usize,
-    /// Since when a notification is waited for.
-    news_since: Option<Instant>,
     /// Answers whose question is waited for, as it came before the next message.
     unasked: Vec<usize>,
     /// Since when.
@@ -252,31 +272,27 @@ struct Player<R> {
     summary: ReplaySummary,
 }
 
-impl<R: FnMut(ReplayEvent) + Send> Player<R> {
-    fn new(script: Script, upstream: Arc<dyn Upstream>, options: PlayOptions, report: R) -> Self {
+impl<R, O> Player<R, O>
+where
+    R: FnMut(ReplayEvent) + Send,
+    O: FnMut(SessionId) -> Result<ClientConnection, UpstreamError> + Send,
+{
+    fn new(script: Script, open: O, options: PlayOptions, report: R) -> Self {
+        let answers = RecordedAnswers::of_each(&script).into_iter();
         Self {
-            answers: RecordedAnswers::of(&script),
+            sessions: answers.map(|answers| PlayedSession { answers, ..PlayedSession::default() }).collect(),
             played: script.steps.iter().map(|_| Played::default()).collect(),
-            upstream,
+            script,
+            open,
             options,
             report,
             next: 0,
+            next_end: 0,
             exchanges: SelectAll::new(),
-            waiting: HashMap::new(),
-            alone: None,
-            by_progress_token: HashMap::new(),
+            leaving: FuturesUnordered::new(),
             blockers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             answering: 0,
-            tokens: Tokens::default(),
-            script,
-            negotiated: NegotiatedHeaders::default(),
-            last_headers: HeaderMap::new(),
-            listening: Listening::No,
-            listening_stream: ListeningStream::default(),
-            news: 0,
-            missed: 0,
-            news_since: None,
             unasked: Vec::new(),
             unasked_since: None,
             progress_since: None,
@@ -294,14 +310,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             }
             let due = match self.due() {
                 Due::Now => {
-                    if !self.is_let_go(stop).await {
-                        continue;
-                    }
-                    self.start(self.next);
-                    self.next += 1;
-                    self.send_in_order();
-                    // A server in memory may never make us wait.
-                    tokio::task::yield_now().await;
+                    self.send_next(stop).await;
+                    continue;
+                }
+                Due::AtEnd(session) => {
+                    self.end(session).await;
                     continue;
                 }
                 Due::At(due) => Some(due),
@@ -314,9 +327,24 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 biased;
                 () = stop.cancelled() => {}
                 Some((purpose, event)) = self.exchanges.next() => self.on_reply(purpose, event),
+                Some(()) = self.leaving.next() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
             }
         }
+    }
+
+    /// Sends the next message, if the operator lets it go.
+    async fn send_next(&mut self, stop: &CancellationToken) {
+        if !self.is_let_go(stop).await {
+            return;
+        }
+        if self.is_connected(self.next) {
+            self.start(self.next);
+        }
+        self.next += 1;
+        self.send_in_order();
+        // A server in memory may never make us wait.
+        tokio::task::yield_now().await;
     }
 
     /// Waits until the operator, step by step, lets the next message go; what comes meanwhile is heard. `false` where it is all over.
@@ -324,7 +352,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let Some(gate) = self.options.steps.clone() else { return true };
         let step = &self.script.steps[self.next];
         let name = step.message.name().map(|name| format!(" {name}")).unwrap_or_default();
-        let _ = gate.announce.send(format!("{} {}{name}", step.seq, step.method()));
+        let of = self.named_session(step).map(|id| format!(" of session {}", id.short())).unwrap_or_default();
+        let _ = gate.announce.send(format!("{} {}{name}{of}", step.seq, step.method()));
         loop {
             tokio::select! {
                 biased;
@@ -332,7 +361,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 Some((purpose, event)) = self.exchanges.next() => self.on_reply(purpose, event),
                 permit = gate.go.acquire() => {
                     permit.into_iter().for_each(SemaphorePermit::forget);
-                    return self.over.is_none();
+                    let session = self.script.steps[self.next].session;
+                    return self.over.is_none() && self.sessions[session].over.is_none();
                 }
             }
         }
@@ -349,9 +379,15 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     }
 
     fn due(&mut self) -> Due {
-        while let Some(step) = self.script.steps.get(self.next).filter(|step| step.is_answer()) {
-            self.unasked
-                .extend(Some(self.next).filter(|_| matches!(step.kind, StepKind::Answer { question: Some(_) })));
+        while let Some(step) = self.script.steps.get(self.next) {
+            if let Some(why) = self.sessions[step.session].over {
+                self.conclude(self.next, StepVerdict::Skip, Some(why.to_owned()), Findings::default(), None);
+            } else if step.is_answer() {
+                self.unasked
+                    .extend(Some(self.next).filter(|_| matches!(step.kind, StepKind::Answer { question: Some(_) })));
+            } else {
+                break;
+            }
             self.next += 1;
         }
         let now = Instant::now();
@@ -362,19 +398,18 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         if self.blockers.first().is_some_and(|(place, _)| *place < step.place) {
             return Due::Later;
         }
+        if let Some((place, session)) = self.script.ends.get(self.next_end)
+            && *place <= step.place
+        {
+            return asked.filter(|until| *until > now).map_or(Due::AtEnd(*session), Due::At);
+        }
         let (pause, news, cancels, recorded) = (self.pause_until(step), step.news, step.cancels, step.pause);
+        let listening = self.sessions[step.session].listening_until();
         let progress = cancels.and_then(|cancelled| self.progress_until(cancelled, recorded, now));
-        let waits = [self.listening_until(), Some(pause), self.news_until(news, now), progress, asked];
+        let waits = [listening, Some(pause), self.news_until(news, now), progress, asked];
         match waits.into_iter().flatten().find(|until| *until > now) {
             Some(until) => Due::At(until),
             None => Due::Now,
-        }
-    }
-
-    fn listening_until(&self) -> Option<Instant> {
-        match self.listening {
-            Listening::Opening { until } => Some(until),
-            Listening::No | Listening::Decided => None,
         }
     }
 
@@ -386,7 +421,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         };
         let pause = match self.options.speed {
             // A cancellation must not overtake what it cancels.
-            Speed::Max if matches!(step.kind, StepKind::OneWay | StepKind::HangUp) && !self.waiting.is_empty() => {
+            Speed::Max
+                if matches!(step.kind, StepKind::OneWay | StepKind::HangUp)
+                    && !self.sessions[step.session].waiting.is_empty() =>
+            {
                 Duration::from_micros(step.pause).min(BEHIND)
             }
             _ => self.scaled(step.pause),
@@ -409,16 +447,17 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     /// Returns until when notifications are waited for that once came before the next step; past that time they are given up,
     /// with a note.
     fn news_until(&mut self, expected: usize, now: Instant) -> Option<Instant> {
-        let absent = expected.saturating_sub(self.missed + self.news);
+        let session = &mut self.sessions[self.script.steps[self.next].session];
+        let absent = expected.saturating_sub(session.missed + session.news);
         if absent == 0 {
             return None;
         }
-        let since = *self.news_since.get_or_insert(now);
+        let since = *session.news_since.get_or_insert(now);
         // What is said while there is no listening stream comes when the stream is taken up again.
-        let until = self.listening_stream.resumes.map_or(since, |resumes| resumes.max(since)) + NEWS;
+        let until = session.listening_stream.resumes.map_or(since, |resumes| resumes.max(since)) + NEWS;
         if until <= now {
-            self.missed += absent;
-            self.news_since = None;
+            session.missed += absent;
+            session.news_since = None;
             let what = if absent == 1 { "a notification" } else { "notifications" };
             self.played[self.next].notes.push(format!("{what} that once came before did not come ({absent})"));
         }
@@ -458,19 +497,20 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         if let (StepKind::HangUp, Some((request, _))) = (&step.kind, step.cancels) {
             return self.hang_up(index, request);
         }
+        let session = &mut self.sessions[step.session];
         let message = match step.body.load() {
-            Ok(message) => self.tokens.apply(&message),
+            Ok(message) => session.tokens.apply(&message),
             Err(why) => return self.fail(index, why),
         };
-        self.news_since = None;
+        session.news_since = None;
         match &step.kind {
             StepKind::Request { reply, .. } => {
-                let other = self.waiting.values().next().is_some();
-                for shared in self.alone.replace(index).into_iter().chain([index]).filter(|_| other) {
+                let other = !session.waiting.is_empty();
+                for shared in session.alone.replace(index).into_iter().chain([index]).filter(|_| other) {
                     self.played[shared].said.iter_mut().for_each(|said| said.is_shared = true);
                 }
-                self.waiting.extend(message.id().map(|id| (id.clone(), index)));
-                self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, index)));
+                session.waiting.extend(message.id().map(|id| (id.clone(), index)));
+                session.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, index)));
                 self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));
             }
             // The recorded client had the acceptance of one before it sent the next.
@@ -482,13 +522,14 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     fn post(&mut self, index: usize, message: Message, pause: Duration) {
         let step = &self.script.steps[index];
         let recorded = step.headers.as_deref();
-        let headers = self.negotiated.post(recorded, &message, &self.tokens, &self.options.headers);
+        let session = &mut self.sessions[step.session];
+        let headers = session.negotiated.post(recorded, &message, &session.tokens, &self.options.headers);
         let is_bounded = step.reply().is_some() || !matches!(step.kind, StepKind::Request { .. });
         let usual = step.reply().map_or(Duration::ZERO, |reply| Duration::from_micros(reply.took.saturating_mul(3)));
         let now = Instant::now();
         let deadline = now.checked_add(pause.saturating_add(self.options.patience.max(usual)));
         self.deadlines.extend(deadline.filter(|_| is_bounded).map(|deadline| (deadline, index)));
-        self.last_headers.clone_from(&headers);
+        session.last_headers.clone_from(&headers);
         self.played[index].state = StepState::InFlight;
         self.played[index].sent = Some(now + pause);
         self.push(index, outgoing(Method::POST, headers, Some(message)), pause);
@@ -496,14 +537,54 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     /// Begins an exchange of a step; it ends early where the recorded client hung up.
     fn push(&mut self, index: usize, outgoing: Outgoing, pause: Duration) {
-        let events = exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::Step(index));
-        let is_hung_up = matches!(self.script.steps[index].kind, StepKind::Request { hung_up: true, .. });
-        self.exchanges.push(if is_hung_up {
-            let hang_up = self.played[index].hang_up.get_or_insert_default().clone();
-            events.take_until(hang_up.cancelled_owned()).boxed()
-        } else {
-            events
+        let step = &self.script.steps[index];
+        let is_hung_up = matches!(step.kind, StepKind::Request { hung_up: true, .. });
+        let hang_up = is_hung_up.then(|| self.played[index].hang_up.get_or_insert_default().clone());
+        let Some(events) = self.exchange(step.session, outgoing, pause, ExchangePurpose::Step(index)) else { return };
+        self.exchanges.push(match hang_up {
+            Some(hang_up) => events.take_until(hang_up.cancelled_owned()).boxed(),
+            None => events,
         });
+    }
+
+    /// Begins an exchange of a session, which ends with that; `None` where it has ended already.
+    fn exchange(
+        &self,
+        session: usize,
+        outgoing: Outgoing,
+        pause: Duration,
+        purpose: ExchangePurpose,
+    ) -> Option<BoxStream<'static, (ExchangePurpose, ExchangeEvent)>> {
+        let session = &self.sessions[session];
+        let upstream = session.connection.as_ref()?.upstream.clone();
+        let events = exchange(upstream, outgoing, pause, purpose);
+        // Of one session alone, all ends together.
+        let is_only = self.sessions.len() == 1;
+        Some(if is_only { events } else { events.take_until(session.hung_up.clone().cancelled_owned()).boxed() })
+    }
+
+    /// Gives the client of a step its connection, where it has none yet. `false` where it gets none.
+    fn is_connected(&mut self, index: usize) -> bool {
+        let session = self.script.steps[index].session;
+        if self.sessions[session].connection.is_some() {
+            return true;
+        }
+        match (self.open)(self.script.sessions[session].id) {
+            Ok(connection) => {
+                self.sessions[session].connection = Some(connection);
+                true
+            }
+            Err(error) => {
+                self.fail(index, error.to_string());
+                self.sessions[session].over = Some(GONE);
+                false
+            }
+        }
+    }
+
+    /// Whose a step is, for people, where there are several.
+    fn named_session(&self, step: &ScriptStep) -> Option<SessionId> {
+        (self.sessions.len() > 1).then(|| self.script.sessions[step.session].id)
     }
 
     /// Lets go of a request, as the recorded client did.
@@ -523,8 +604,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             let waited = self.played[index].sent.map_or(Duration::ZERO, |sent| now - sent);
             self.fail(index, format!("no reply within {} s", waited.as_secs()));
         }
-        if self.listening_until().is_some_and(|until| until <= now) {
-            self.listening = Listening::Decided;
+        for session in &mut self.sessions {
+            if session.listening_until().is_some_and(|until| until <= now) {
+                session.listening = Listening::Decided;
+            }
         }
     }
 }

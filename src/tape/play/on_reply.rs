@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::script::StepKind;
-use super::wire::{ExchangeEvent, exchange, outgoing};
-use super::{AGES, ExchangePurpose, LISTEN, Listening, Player, StepState};
+use super::wire::{ExchangeEvent, outgoing};
+use super::{AGES, ClientConnection, ExchangePurpose, GONE, LISTEN, Listening, Player, StepState};
+use crate::envelope::SessionId;
 use crate::event::{ReplayEvent, StepVerdict};
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta;
@@ -24,31 +25,43 @@ const SOON: Duration = Duration::from_millis(50);
 /// Listening streams in a row that brought nothing: then it is not asked for again.
 const MOST_IN_VAIN: u32 = 20;
 
-impl<R: FnMut(ReplayEvent) + Send> Player<R> {
+impl<R, O> Player<R, O>
+where
+    R: FnMut(ReplayEvent) + Send,
+    O: FnMut(SessionId) -> Result<ClientConnection, UpstreamError> + Send,
+{
     /// Takes in one event of an exchange.
     pub(super) fn on_reply(&mut self, purpose: ExchangePurpose, event: ExchangeEvent) {
+        let session = match purpose {
+            ExchangePurpose::Step(index) => self.script.steps[index].session,
+            ExchangePurpose::ListeningStream(session) | ExchangePurpose::UnrecordedAnswer(session) => session,
+        };
         match (purpose, event) {
             (ExchangePurpose::Step(index), ExchangeEvent::Started { status, headers }) => {
                 self.played[index].status = Some(status);
                 self.played[index].position.last_event_id.take_if(|_| !status.is_success());
                 if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
-                    self.negotiated.session.note_headers(&headers);
+                    self.sessions[session].negotiated.session.note_headers(&headers);
                 }
                 self.accept(index, status);
             }
             (ExchangePurpose::Step(index), ExchangeEvent::Failed(error)) => self.on_failure(index, &error),
             (ExchangePurpose::Step(index), ExchangeEvent::Ended) => self.on_end(index),
-            (ExchangePurpose::Step(index), ExchangeEvent::Message(message)) => self.on_message(Some(index), &message),
-            (ExchangePurpose::ListeningStream, ExchangeEvent::Message(message)) => {
-                self.listening_stream.brought = true;
-                self.on_message(None, &message);
+            (ExchangePurpose::Step(index), ExchangeEvent::Message(message)) => {
+                self.on_message(session, Some(index), &message);
             }
-            (ExchangePurpose::UnrecordedAnswer, ExchangeEvent::Message(message)) => self.on_message(None, &message),
+            (ExchangePurpose::ListeningStream(_), ExchangeEvent::Message(message)) => {
+                self.sessions[session].listening_stream.brought = true;
+                self.on_message(session, None, &message);
+            }
+            (ExchangePurpose::UnrecordedAnswer(_), ExchangeEvent::Message(message)) => {
+                self.on_message(session, None, &message);
+            }
             (ExchangePurpose::Step(index), ExchangeEvent::Resumable(fields)) => {
                 self.played[index].position.note(&fields);
             }
-            (ExchangePurpose::ListeningStream, event) => self.on_listening(event),
-            (ExchangePurpose::UnrecordedAnswer, _) => {}
+            (ExchangePurpose::ListeningStream(_), event) => self.on_listening(session, event),
+            (ExchangePurpose::UnrecordedAnswer(_), _) => {}
         }
     }
 
@@ -61,30 +74,32 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         if !status.is_success() {
             return self.fail(index, http_status(status));
         }
-        let initialized = step.message.method() == Some(method::INITIALIZED);
+        let (initialized, session) = (step.message.method() == Some(method::INITIALIZED), step.session);
         self.conclude(index, StepVerdict::Pass, None, Findings::default(), None);
-        if initialized && self.listening == Listening::No {
-            self.listen();
+        if initialized && self.sessions[session].listening == Listening::No {
+            self.listen(session);
         }
     }
 
     /// Opens the listening stream, as the SDK clients do here; a server without one answers 405.
-    fn listen(&mut self) {
-        let headers = self.negotiated.bare(&self.last_headers, &self.options.headers);
+    fn listen(&mut self, session: usize) {
+        let client = &mut self.sessions[session];
+        let headers = client.negotiated.bare(&client.last_headers, &self.options.headers);
+        client.listening = Listening::Opening { until: Instant::now() + LISTEN };
+        self.push_listening(session, headers, Duration::ZERO);
+    }
+
+    fn push_listening(&mut self, session: usize, headers: HeaderMap, pause: Duration) {
         let outgoing = outgoing(Method::GET, headers, None);
-        self.listening = Listening::Opening { until: Instant::now() + LISTEN };
-        self.exchanges.push(exchange(
-            self.upstream.clone(),
-            outgoing,
-            Duration::ZERO,
-            ExchangePurpose::ListeningStream,
-        ));
+        let events = self.exchange(session, outgoing, pause, ExchangePurpose::ListeningStream(session));
+        self.exchanges.extend(events);
     }
 
     /// Follows the listening stream; one that ends is taken up again where it was left, as a client does (2025-11-25, transports).
-    fn on_listening(&mut self, event: ExchangeEvent) {
-        self.listening = Listening::Decided;
-        let stream = &mut self.listening_stream;
+    fn on_listening(&mut self, session: usize, event: ExchangeEvent) {
+        let client = &mut self.sessions[session];
+        client.listening = Listening::Decided;
+        let stream = &mut client.listening_stream;
         match event {
             ExchangeEvent::Started { status, .. } => {
                 stream.is_open = status.is_success();
@@ -97,38 +112,38 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             ExchangeEvent::Ended if std::mem::take(&mut stream.is_open) => {
                 stream.in_vain = if stream.brought { 0 } else { stream.in_vain + 1 };
                 if stream.in_vain < MOST_IN_VAIN {
-                    self.listen_again();
+                    self.listen_again(session);
                 }
             }
             ExchangeEvent::Message(_) | ExchangeEvent::Failed(_) | ExchangeEvent::Ended => {}
         }
     }
 
-    fn listen_again(&mut self) {
-        let stream = &mut self.listening_stream;
+    fn listen_again(&mut self, session: usize) {
+        let client = &mut self.sessions[session];
+        let stream = &mut client.listening_stream;
         let pause = stream.position.retry.unwrap_or(RETRY).clamp(SOON, AGES);
         stream.resumes = Some(Instant::now() + pause);
-        let (like, extra) = (&self.last_headers, &self.options.headers);
+        let (like, extra) = (&client.last_headers, &self.options.headers);
         let headers = match stream.position.header() {
-            Some(after) => self.negotiated.resume(after, like, extra),
-            None => self.negotiated.bare(like, extra),
+            Some(after) => client.negotiated.resume(after, like, extra),
+            None => client.negotiated.bare(like, extra),
         };
-        let outgoing = outgoing(Method::GET, headers, None);
-        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::ListeningStream));
+        self.push_listening(session, headers, pause);
     }
 
-    fn on_message(&mut self, index: Option<usize>, message: &Message) {
+    fn on_message(&mut self, session: usize, index: Option<usize>, message: &Message) {
         match message.kind() {
-            Kind::Request => self.answer_request(index, message),
-            Kind::Notification => self.on_notification(index, message),
+            Kind::Request => self.answer_request(session, index, message),
+            Kind::Notification => self.on_notification(session, index, message),
             Kind::Result | Kind::Error => {
-                if let Some(index) = self.request_of(index, message) {
+                if let Some(index) = self.request_of(session, index, message) {
                     self.judge_reply(index, message);
                 }
             }
             Kind::Batch => match index.filter(|index| self.script.steps[*index].message.kind() == Kind::Batch) {
                 Some(index) => self.judge_reply(index, message),
-                None => message.elements().iter().for_each(|element| self.on_message(index, element)),
+                None => message.elements().iter().for_each(|element| self.on_message(session, index, element)),
             },
             Kind::Opaque => {
                 if let Some(index) = index.filter(|index| self.is_asking(*index)) {
@@ -147,21 +162,23 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     /// The request that a reply answers: the one of its exchange, where it has that id, or no id; else any with that id. Clients that
     /// share a tape (2026-07-28 has no sessions) count each for itself.
-    fn request_of(&self, index: Option<usize>, reply: &Message) -> Option<usize> {
+    fn request_of(&self, session: usize, index: Option<usize>, reply: &Message) -> Option<usize> {
         let id = reply.id();
         if let Some(own) = index.filter(|index| self.is_asking(*index) && id == self.script.steps[*index].message.id())
         {
             return Some(own);
         }
-        if let Some(known) = id.and_then(|id| id.known(|id| self.waiting.contains_key(id))) {
-            return self.waiting.get(&known).copied();
+        let waiting = &self.sessions[session].waiting;
+        if let Some(known) = id.and_then(|id| id.known(|id| waiting.contains_key(id))) {
+            return waiting.get(&known).copied();
         }
         index.filter(|index| self.is_asking(*index) && id.is_none_or(Id::is_null))
     }
 
     fn judge_reply(&mut self, index: usize, live: &Message) {
         let took = self.played[index].sent.map(|sent| sent.elapsed());
-        let StepKind::Request { reply, progress, .. } = &self.script.steps[index].kind else {
+        let step = &self.script.steps[index];
+        let StepKind::Request { reply, progress, .. } = &step.kind else {
             return;
         };
         if self.played[index].progress < *progress {
@@ -180,23 +197,26 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             Ok(recorded) => recorded,
             Err(why) => return self.fail(index, why),
         };
+        let said = &self.script.sessions[step.session].said;
+        let session = &mut self.sessions[step.session];
         let mut found = judge(
             &recorded,
             live,
             &self.options.rules,
             &LearnedValues {
-                live: &|text| self.tokens.live_text(text),
-                is_sent_back: &|word| self.script.said.is_only_after(word, reply.place),
+                live: &|text| session.tokens.live_text(text),
+                is_sent_back: &|word| said.is_only_after(word, reply.place),
             },
         );
-        self.tokens.know(std::mem::take(&mut found.handles));
+        session.tokens.know(std::mem::take(&mut found.handles));
         if let Some(replies) = self.options.replies.as_ref().filter(|_| !found.differences.is_empty()) {
             let (request, differences) = (self.script.steps[index].seq, found.differences.clone());
             let _ = replies.send(LiveReply { request, reply: live.clone(), differences });
         }
         if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
-            self.negotiated.session.note_result(live);
-            self.negotiated.recorded_version = meta::agreed_version(&recorded).and_then(|version| version.parse().ok());
+            session.negotiated.session.note_result(live);
+            session.negotiated.recorded_version =
+                meta::agreed_version(&recorded).and_then(|version| version.parse().ok());
         }
         let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status));
         let status = self.played[index].status.filter(|status| was_fine && !status.is_success()).map(http_status);
@@ -224,23 +244,24 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         None
     }
 
-    fn on_notification(&mut self, index: Option<usize>, message: &Message) {
-        if let Some(alone) = self.alone.filter(|alone| index.is_none_or(|index| index == *alone)) {
+    fn on_notification(&mut self, session: usize, index: Option<usize>, message: &Message) {
+        if let Some(alone) = self.sessions[session].alone.filter(|alone| index.is_none_or(|index| index == *alone)) {
             self.played[alone].said[usize::from(index.is_none())].note(message);
         }
         match message.method() {
-            Some(method::PROGRESS) => self.on_progress(index, message),
+            Some(method::PROGRESS) => self.on_progress(session, index, message),
             Some(method::LOG_MESSAGE) => {}
-            _ => self.news += 1,
+            _ => self.sessions[session].news += 1,
         }
     }
 
-    fn on_progress(&mut self, index: Option<usize>, message: &Message) {
+    fn on_progress(&mut self, session: usize, index: Option<usize>, message: &Message) {
         let token = meta::reported_progress(message).map(Id::from_token);
         let is_own = |index: &usize| meta::requested_progress(&self.script.steps[*index].message) == token;
         let own = index.filter(|index| token.is_some() && is_own(index));
-        let token = token.and_then(|token| token.known(|token| self.by_progress_token.contains_key(token)));
-        let step = own.or_else(|| token.and_then(|token| self.by_progress_token.get(&token).copied()));
+        let known = &self.sessions[session].by_progress_token;
+        let token = token.and_then(|token| token.known(|token| known.contains_key(token)));
+        let step = own.or_else(|| token.and_then(|token| known.get(&token).copied()));
         let Some(played) = step.map(|step| &mut self.played[step]) else {
             return;
         };
@@ -256,12 +277,13 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     }
 
     /// Answers a request of the server's as the recorded client did.
-    fn answer_request(&mut self, index: Option<usize>, question: &Message) {
+    fn answer_request(&mut self, session: usize, index: Option<usize>, question: &Message) {
         let id = question.id().expect("a request has an id");
-        if let Some(answer) = self.answers.take_nearest(&self.script, question) {
+        let client = &mut self.sessions[session];
+        if let Some(answer) = client.answers.take_nearest(&self.script, question) {
             let step = &self.script.steps[answer];
             let recorded = match step.body.load() {
-                Ok(recorded) => self.tokens.apply(&recorded),
+                Ok(recorded) => client.tokens.apply(&recorded),
                 Err(why) => return self.fail(answer, why),
             };
             let pause = self.scaled(step.pause);
@@ -275,19 +297,16 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             Message::new(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.token()))
         } else {
             let why = format!("the tape has no answer to `{method}`");
-            if let Some(index) = index.or_else(|| self.waiting.values().copied().max()) {
+            if let Some(index) = index.or_else(|| client.waiting.values().copied().max()) {
                 self.played[index].notes.push(why.clone());
             }
             Message::error_reply(Some(id), ErrorCode::NotOnTape.number(), &format!("tapline: {why}"), None)
         };
-        let headers = self.negotiated.post(Some(&self.last_headers), &answer, &self.tokens, &self.options.headers);
+        let headers =
+            client.negotiated.post(Some(&client.last_headers), &answer, &client.tokens, &self.options.headers);
         let outgoing = outgoing(Method::POST, headers, Some(answer));
-        self.exchanges.push(exchange(
-            self.upstream.clone(),
-            outgoing,
-            Duration::ZERO,
-            ExchangePurpose::UnrecordedAnswer,
-        ));
+        let events = self.exchange(session, outgoing, Duration::ZERO, ExchangePurpose::UnrecordedAnswer(session));
+        self.exchanges.extend(events);
     }
 
     fn on_failure(&mut self, index: usize, error: &UpstreamError) {
@@ -305,19 +324,18 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             }
         }
         if is_gone {
-            self.give_up(&error.to_string());
+            self.give_up(self.script.steps[index].session, &error.to_string());
         }
     }
 
-    /// Ends the replay because the server is gone: what is in flight has failed, what was not sent is skipped.
-    fn give_up(&mut self, why: &str) {
+    /// Ends what is played of a session whose server is gone: what is in flight has failed, what was not sent is skipped.
+    fn give_up(&mut self, session: usize, why: &str) {
         for index in 0..self.next.min(self.played.len()) {
-            if self.played[index].state == StepState::InFlight {
+            if self.script.steps[index].session == session && self.played[index].state == StepState::InFlight {
                 self.fail(index, why.to_owned());
             }
         }
-        // Why is said where it happened, once.
-        self.over.get_or_insert_with(|| "the server is gone".to_owned());
+        self.sessions[session].over.get_or_insert(GONE);
     }
 
     /// Asks for the rest of a stream that ended before the reply, as a client does (2025-11-25, transports, resumability).
@@ -325,7 +343,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let Some(after) = self.played[index].position.header() else {
             return false;
         };
-        let headers = self.negotiated.resume(after, &self.last_headers, &self.options.headers);
+        let session = &self.sessions[self.script.steps[index].session];
+        let headers = session.negotiated.resume(after, &session.last_headers, &self.options.headers);
         let pause = self.played[index].position.retry.unwrap_or(RETRY).clamp(SOON, AGES);
         self.push(index, outgoing(Method::GET, headers, None), pause);
         true

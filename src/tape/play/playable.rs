@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::script::{Script, ScriptBuilder};
-use crate::envelope::{Direction, Envelope, Seq};
+use super::interleaved::ScriptBuilder;
+use super::script::Script;
+use super::source::SourceTapes;
+use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::mcp::method;
 use crate::message::Kind;
 use crate::tape::Tape;
-use crate::tape::format::{Mark, TapeError, TapeHeader};
-use crate::tape::read::{TapeEntry, TapeFile, TapeReader, troubles};
+use crate::tape::format::{TapeError, TapeHeader};
+use crate::tape::read::TapeEntry;
 use crate::tape::redact::has_mark;
 
 /// Bytes that are read between two reports: a few of them a second.
@@ -26,6 +27,8 @@ pub struct PlayableTape {
     pub troubles: Vec<String>,
     /// Messages of the client in which marks stand for secrets that were taken out.
     pub without_secrets: usize,
+    /// Whose the last message is that is played.
+    last: Option<SessionId>,
     pub(super) script: Script,
 }
 
@@ -42,58 +45,67 @@ impl PlayableTape {
     ///
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
-    pub fn open_part(path: &Path, part: &TapeSelection, mut report: impl FnMut(u64, u64)) -> Result<Self, TapeError> {
-        let mut entries = TapeReader::open(path)?;
-        let length = std::fs::metadata(path).map_or(0, |file| file.len());
+    pub fn open_part(path: &Path, part: &TapeSelection, report: impl FnMut(u64, u64)) -> Result<Self, TapeError> {
+        Self::open_together(&[path], part, report)
+    }
+
+    /// Goes once through tapes that were recorded at the same time; the first gives its name to all.
+    ///
+    /// # Errors
+    /// Where one cannot be read at all, is no tape, or is one of a newer format.
+    pub fn open_together<P: AsRef<Path>>(
+        paths: &[P],
+        part: &TapeSelection,
+        mut report: impl FnMut(u64, u64),
+    ) -> Result<Self, TapeError> {
+        let mut tapes = SourceTapes::open(paths)?;
         let mut reported = 0;
-        report(reported, length);
-        let mut header = entries.header().clone();
-        let file = Arc::new(TapeFile::open(path, header.session)?);
+        report(reported, tapes.length);
+        tapes.begin();
         let mut builder = ScriptBuilder::default();
-        let (mut problems, mut missing, mut torn, mut without_secrets) = (Vec::new(), 0, false, 0);
-        // What was said again behind the last message that is played is not how the session began.
-        let mut is_undone = false;
-        while let Some(entry) = entries.next() {
-            let read = entries.place().end;
+        let mut last = None;
+        while let Some((tape, entry)) = tapes.next_entry() {
+            match entry {
+                TapeEntry::Message { envelope, .. } => {
+                    if part.until.is_none_or(|until| envelope.seq <= until) {
+                        last = Some(envelope.session);
+                    }
+                    tape.message(part, &envelope, &mut builder);
+                }
+                TapeEntry::Mark(mark) => tape.mark(part, mark, &mut builder),
+                TapeEntry::Problem(problem) => tape.problems.push(problem),
+                TapeEntry::Torn => tape.torn = true,
+            }
+            let read = tapes.read();
             if read - reported >= REPORTED_EACH {
-                report(read, length);
+                report(read, tapes.length);
                 reported = read;
             }
-            match entry {
-                TapeEntry::Message { envelope, .. }
-                    if part.has(&envelope) && (!is_undone || envelope.kind().is_reply()) =>
-                {
-                    without_secrets += usize::from(header.has_redacted_bodies() && lacks_secrets(&envelope));
-                    builder.line(&file, entries.place(), &envelope);
-                }
-                TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
-                TapeEntry::Mark(Mark::HangUp { at, seq }) => builder.hung_up(seq, at),
-                TapeEntry::Mark(Mark::Rewind { after, .. }) => match part.until {
-                    Some(until) if after >= Some(until) => is_undone = true,
-                    _ => {
-                        without_secrets = 0;
-                        builder.begin_again();
-                    }
-                },
-                TapeEntry::Mark(Mark::Seam { .. }) => builder.go_on(),
-                TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
-                TapeEntry::Message { .. } | TapeEntry::Mark(_) => {}
-                TapeEntry::Problem(problem) => problems.push(problem),
-                TapeEntry::Torn => torn = true,
-            }
         }
-        let troubles = troubles(&problems, missing, torn);
-        Ok(Self { path: path.to_owned(), header, troubles, without_secrets, script: builder.script() })
+        let troubles = tapes.troubles();
+        let without_secrets = builder.without_secrets();
+        let first = tapes.tapes.swap_remove(0);
+        Ok(Self { path: first.path, header: first.header, troubles, without_secrets, last, script: builder.script() })
     }
 
     /// The last message of the client's.
     pub fn last(&self) -> Option<Seq> {
         self.script.steps.iter().map(|step| step.seq).max()
     }
+
+    /// The session of the last message that is played, as the tape names it.
+    pub fn last_session(&self) -> SessionId {
+        self.last.unwrap_or(self.header.session)
+    }
+
+    /// How many sessions are played.
+    pub fn sessions(&self) -> usize {
+        self.script.sessions.len()
+    }
 }
 
 /// Whether secrets were taken out of what the client said.
-fn lacks_secrets(envelope: &Envelope) -> bool {
+pub(super) fn lacks_secrets(envelope: &Envelope) -> bool {
     let is_sent = envelope.direction == Direction::ToServer && envelope.was_sent();
     is_sent && std::str::from_utf8(envelope.message.raw()).is_ok_and(has_mark)
 }
@@ -114,9 +126,8 @@ impl TapeSelection {
         if matches!(envelope.method(), Some(method::INITIALIZE | method::INITIALIZED)) {
             return true;
         }
-        let is_between =
-            |seq: Seq| self.from.is_none_or(|from| from <= seq) && self.until.is_none_or(|until| seq <= until);
-        let is_within = |seq: Seq| is_between(seq) && self.only.as_ref().is_none_or(|only| only.contains(&seq));
+        let is_between = |seq: Seq| self.is_between(seq);
+        let is_within = |seq: Seq| self.is_within(seq);
         let kind = envelope.kind();
         match envelope.direction {
             // Answers are given when they are asked for.
@@ -129,11 +140,27 @@ impl TapeSelection {
     }
 }
 
+impl TapeSelection {
+    fn is_between(&self, seq: Seq) -> bool {
+        self.from.is_none_or(|from| from <= seq) && self.until.is_none_or(|until| seq <= until)
+    }
+
+    fn is_within(&self, seq: Seq) -> bool {
+        self.is_between(seq) && self.only.as_ref().is_none_or(|only| only.contains(&seq))
+    }
+
+    /// Whether a message of a client is one that is asked for, and is not there only because a session begins so.
+    pub(super) fn chooses(&self, envelope: &Envelope) -> bool {
+        envelope.direction == Direction::ToServer && self.is_within(envelope.seq)
+    }
+}
+
 impl From<&Tape> for PlayableTape {
     fn from(tape: &Tape) -> Self {
         let Tape { path, header, .. } = tape.clone();
         let is_redacted = header.has_redacted_bodies();
         let without_secrets = tape.envelopes.iter().filter(|it| is_redacted && lacks_secrets(it)).count();
-        Self { path, header, troubles: tape.troubles(), without_secrets, script: Script::of(tape) }
+        let last = tape.envelopes.last().map(|it| it.session);
+        Self { path, header, troubles: tape.troubles(), without_secrets, last, script: Script::of(tape) }
     }
 }

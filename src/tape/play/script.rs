@@ -1,7 +1,7 @@
 //! What a recorded client did, as a list of steps: what it sent, after what, and what it got.
 //!
-//! Pure: a tape in, a [`Script`] out. A tape may be larger than memory: of one that is read from its file, large messages stay
-//! there until they are needed.
+//! Pure: the messages of one session in, its steps out; `interleaved` makes a [`Script`] of those of all sessions. A tape may be larger
+//! than memory: of one that is read from its file, large messages stay there until they are needed.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -9,20 +9,30 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::envelope::{Direction, Envelope, Outcome, Seq};
+use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId};
 use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
-use crate::tape::Tape;
 use crate::tape::play::order::SaidOrder;
 use crate::tape::read::TapeFile;
 use crate::tape::tokens::ServerTokens;
 
-/// The client's side of a tape.
+/// The clients' side of a tape.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
+    /// In the order of the tape, whoever's they are.
     pub(super) steps: Vec<ScriptStep>,
-    /// What the client says, and where first.
+    /// The sessions that they belong to.
+    pub(super) sessions: Vec<ScriptSession>,
+    /// Where a session ended while others went on, and which, in the order of the tape.
+    pub(super) ends: Vec<(usize, usize)>,
+}
+
+/// One session of a tape.
+#[derive(Clone, Debug)]
+pub(super) struct ScriptSession {
+    pub(super) id: SessionId,
+    /// What its client says, and where first.
     pub(super) said: ServerTokens,
 }
 
@@ -59,16 +69,18 @@ impl StoredMessage {
 #[derive(Clone, Debug)]
 pub(super) struct ScriptStep {
     pub(super) seq: Seq,
+    /// Whose it is, of the sessions of the script.
+    pub(super) session: usize,
     /// The message, or its head alone where it is large.
     pub(super) message: Message,
     /// The message as it stands on the tape.
     pub(super) body: StoredMessage,
     pub(super) headers: Option<Arc<HeaderMap>>,
     pub(super) kind: StepKind,
-    /// Microseconds from the start of the session.
-    at: u64,
+    /// Microseconds from the start of the tape.
+    pub(super) at: u64,
     /// The operator or a replay said it, not the client.
-    is_ours: bool,
+    pub(super) is_ours: bool,
     /// Where on the tape it stands, counted in lines.
     pub(super) place: usize,
     /// What the client did or got right before.
@@ -112,6 +124,8 @@ pub(super) enum After {
 #[derive(Clone, Debug)]
 pub(super) struct RecordedReply {
     pub(super) place: usize,
+    /// When the client got it, in microseconds from the start of the tape.
+    pub(super) at: u64,
     /// Microseconds from the request.
     pub(super) took: u64,
     /// What the server said, also where the client got something else.
@@ -146,28 +160,8 @@ impl ScriptStep {
     }
 }
 
-impl Script {
-    pub(super) fn of(tape: &Tape) -> Self {
-        let mut builder = ScriptBuilder::default();
-        let mut hang_ups = tape.hang_ups.iter().peekable();
-        let mut rewinds = tape.rewinds.iter().peekable();
-        let mut seams = tape.seams.iter().peekable();
-        for envelope in &tape.envelopes {
-            while seams.next_if(|seam| seam.after < envelope.seq).is_some() {
-                builder.go_on();
-            }
-            if rewinds.next_if(|after| **after < envelope.seq).is_some() {
-                builder.begin_again();
-            }
-            while let Some(hang_up) = hang_ups.next_if(|it| it.at < envelope.at) {
-                builder.hung_up(hang_up.seq, hang_up.at);
-            }
-            builder.envelope(envelope);
-        }
-        hang_ups.for_each(|it| builder.hung_up(it.seq, it.at));
-        builder.script()
-    }
-}
+/// Where a message stands in its file.
+pub(super) type TapeLine = (Arc<TapeFile>, Range<u64>);
 
 /// A step that is no part of the script yet.
 struct WaitingStep {
@@ -175,15 +169,17 @@ struct WaitingStep {
     progress_token: Option<Id>,
 }
 
-/// What is known while a tape is gone through.
+/// What is known of one session while a tape is gone through.
 #[derive(Default)]
-pub(super) struct ScriptBuilder {
-    steps: Vec<ScriptStep>,
-    said: ServerTokens,
+pub(super) struct SessionBuilder {
+    pub(super) steps: Vec<ScriptStep>,
+    pub(super) said: ServerTokens,
     /// How many messages of the tape were read so far.
-    place: usize,
+    pub(super) place: usize,
+    /// Microseconds from the start of the tape to that of the session.
+    shift: u64,
     /// Where the line of this message stands; `None` for a tape in memory.
-    line: Option<(Arc<TapeFile>, Range<u64>)>,
+    line: Option<TapeLine>,
     /// Steps that are requests, by the number on the tape.
     by_seq: HashMap<Seq, usize>,
     /// Those without a reply so far, by id: for tapes that do not say which request a reply answers.
@@ -201,14 +197,15 @@ pub(super) struct ScriptBuilder {
     news: usize,
 }
 
-impl ScriptBuilder {
-    /// Takes in the next message of a tape that stays in its file.
-    pub(super) fn line(&mut self, file: &Arc<TapeFile>, line: Range<u64>, envelope: &Envelope) {
-        self.line = Some((file.clone(), line));
-        self.envelope(envelope);
+impl SessionBuilder {
+    /// Of a session that began so many microseconds after the tape.
+    pub(super) fn new(shift: u64) -> Self {
+        Self { shift, ..Self::default() }
     }
 
-    fn envelope(&mut self, envelope: &Envelope) {
+    /// Takes in the next message of its tape; `line`: where that stands, of a tape that stays in its file.
+    pub(super) fn envelope(&mut self, line: Option<TapeLine>, place: usize, envelope: &Envelope) {
+        (self.line, self.place) = (line, place);
         match envelope.direction {
             Direction::ToServer if envelope.was_sent() => {
                 let step = self.step(envelope);
@@ -234,7 +231,7 @@ impl ScriptBuilder {
         let waiting =
             open.map(|(_, step)| WaitingStep { progress_token: meta::requested_progress(&step.message), step });
         let waiting = Some(waiting.collect());
-        *self = Self { place: self.place, waiting, ..Self::default() };
+        *self = Self { place: self.place, shift: self.shift, waiting, ..Self::default() };
     }
 
     /// The fresh process has been told all: what the client had said meanwhile follows.
@@ -248,6 +245,7 @@ impl ScriptBuilder {
 
     /// The client hung up on a request of its own; of one that is not played that says nothing.
     pub(super) fn hung_up(&mut self, request: Seq, at: u64) {
+        let at = self.shift + at;
         let Some(request) = self.by_seq.get(&request).copied() else { return };
         let StepKind::Request { reply: None, progress, hung_up } = &mut self.steps[request].kind else { return };
         *hung_up = true;
@@ -255,6 +253,7 @@ impl ScriptBuilder {
         let message = Message::new("");
         self.steps.push(ScriptStep {
             seq: self.steps[request].seq,
+            session: 0,
             body: StoredMessage::Kept(message.clone()),
             message,
             headers: None,
@@ -269,10 +268,6 @@ impl ScriptBuilder {
             said: SaidOrder::default(),
         });
         self.last = Some((After::Sent(self.steps.len() - 1), at));
-    }
-
-    pub(super) fn script(self) -> Script {
-        Script { steps: self.steps, said: self.said }
     }
 
     fn stored(&self, message: &Message) -> StoredMessage {
@@ -291,17 +286,19 @@ impl ScriptBuilder {
         self.said.note(&message, self.place);
         let body = self.stored(&message);
         let progress_token = meta::requested_progress(&message);
+        let at = self.shift + envelope.at;
         let step = ScriptStep {
             seq: envelope.seq,
+            session: 0,
             message: if matches!(body, StoredMessage::Kept(_)) { message } else { head_of(&message) },
             body,
             headers: envelope.transport.headers.clone(),
             kind,
-            at: envelope.at,
+            at,
             is_ours: is_ours(envelope),
             place: self.place,
             after: last.map(|(after, _)| after),
-            pause: last.map_or(0, |(_, at)| envelope.at.saturating_sub(at)),
+            pause: last.map_or(0, |(_, last)| at.saturating_sub(last)),
             news: self.news,
             cancels,
             said: SaidOrder::default(),
@@ -389,7 +386,7 @@ impl ScriptBuilder {
                 }
             }
             Kind::Request if !is_ours(envelope) => {
-                let question = (message.clone(), envelope.at);
+                let question = (message.clone(), self.shift + envelope.at);
                 self.questions_by_id.extend(message.id().map(|id| (id.clone(), question.clone())));
                 self.questions_by_seq.insert(envelope.seq, question);
             }
@@ -400,14 +397,17 @@ impl ScriptBuilder {
 
     fn replied(&mut self, step: usize, place: usize, envelope: &Envelope) {
         let message = envelope.original.as_ref().unwrap_or(&envelope.message);
-        let asked_at = self.steps[step].at;
+        let (came, asked_at) = (self.shift + envelope.at, self.steps[step].at);
+        // The client saw it when the operator let it go.
+        let at = came + envelope.held.unwrap_or(0);
         let stored = self.stored(message);
         let StepKind::Request { reply: reply @ None, .. } = &mut self.steps[step].kind else {
             return;
         };
         *reply = Some(RecordedReply {
             place,
-            took: envelope.reply_to.as_ref().map_or(envelope.at.saturating_sub(asked_at), |to| to.took),
+            at,
+            took: envelope.reply_to.as_ref().map_or(came.saturating_sub(asked_at), |to| to.took),
             message: stored,
             status: envelope.transport.status,
             ours: is_ours(envelope),
@@ -416,8 +416,7 @@ impl ScriptBuilder {
             self.open.remove(id);
         }
         self.alone.take_if(|alone| *alone == step);
-        // The client saw it when the operator let it go.
-        self.last = Some((After::Answered(step), envelope.at + envelope.held.unwrap_or(0)));
+        self.last = Some((After::Answered(step), at));
     }
 
     fn notified(&mut self, message: &Message) {

@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use http::Method;
-use tokio::time::{Instant, timeout};
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::script::StepKind;
-use super::wire::outgoing;
-use super::{OnFailure, Player, StepState};
+use super::{ClientConnection, OnFailure, Player, StepState};
+use crate::envelope::SessionId;
 use crate::event::{Difference, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
 use crate::json::JsonPath;
 use crate::tape::compare::Findings;
+use crate::upstream::UpstreamError;
 
-/// How long the server may take to end the session.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-impl<R: FnMut(ReplayEvent) + Send> Player<R> {
+impl<R, O> Player<R, O>
+where
+    R: FnMut(ReplayEvent) + Send,
+    O: FnMut(SessionId) -> Result<ClientConnection, UpstreamError> + Send,
+{
     pub(super) fn fail(&mut self, index: usize, why: String) {
         self.conclude(index, StepVerdict::Fail, Some(why), Findings::default(), None);
     }
@@ -36,12 +39,13 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let was_in_flight = std::mem::replace(&mut played.state, StepState::Done) == StepState::InFlight;
         played.done = Some(Instant::now());
         let why: Vec<_> = why.into_iter().chain(std::mem::take(&mut played.notes)).collect();
-        self.alone.take_if(|alone| *alone == index);
         let step = &self.script.steps[index];
+        let session = &mut self.sessions[step.session];
+        session.alone.take_if(|alone| *alone == index);
         self.blockers.remove(&(step.reply().map_or(0, |reply| reply.place), index));
         self.deadlines.retain(|(_, waiting)| *waiting != index);
-        if let Some(id) = step.message.id().filter(|id| self.waiting.get(id) == Some(&index)) {
-            self.waiting.remove(id);
+        if let Some(id) = step.message.id().filter(|id| session.waiting.get(id) == Some(&index)) {
+            session.waiting.remove(id);
         }
         self.answering -= usize::from(was_in_flight && step.is_answer());
         let count = match verdict {
@@ -51,9 +55,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         };
         *count += 1;
         self.summary.excused += found.excused.iter().map(|it| it.count).sum::<usize>();
+        let session = self.named_session(step);
         (self.report)(ReplayEvent::Step(StepReport {
             step: index + 1,
             seq: step.seq,
+            session,
             method: step.method(),
             name: step.message.name().map(str::to_owned),
             verdict,
@@ -69,12 +75,27 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         }
     }
 
-    /// Reports what was not played, and ends the session at the server.
-    pub(super) async fn finish(mut self) -> ReplaySummary {
+    /// Ends a session where it ended on the tape; others go on.
+    pub(super) async fn end(&mut self, session: usize) {
+        self.next_end += 1;
+        let leaving = self.sessions[session].end(&self.options.headers).await;
+        for index in 0..self.next.min(self.played.len()) {
+            if self.script.steps[index].session == session && self.played[index].state == StepState::InFlight {
+                let why = Some("the tape has no reply to compare with, and none came".to_owned());
+                self.conclude(index, StepVerdict::Pass, why, Findings::default(), None);
+            }
+        }
+        self.leaving.push(leaving);
+    }
+
+    /// Reports what was not played, and ends all sessions at the server but, where one is to be kept, that.
+    pub(super) async fn finish(mut self, kept: SessionId) -> ReplaySummary {
         for index in 0..self.script.steps.len() {
-            let (verdict, why) = match (&self.over, self.played[index].state, &self.script.steps[index].kind) {
+            let step = &self.script.steps[index];
+            let over = self.over.as_deref().or(self.sessions[step.session].over);
+            let (verdict, why) = match (over, self.played[index].state, &step.kind) {
                 (_, StepState::Done, _) => continue,
-                (Some(over), _, _) => (StepVerdict::Skip, over.clone()),
+                (Some(over), _, _) => (StepVerdict::Skip, over.to_owned()),
                 (None, StepState::InFlight, _) => {
                     (StepVerdict::Pass, "the tape has no reply to compare with, and none came".to_owned())
                 }
@@ -86,11 +107,13 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             self.conclude(index, verdict, Some(why), Findings::default(), None);
         }
         self.summary.took = micros(self.began.elapsed());
-        if self.negotiated.session.id.is_some() && !self.options.keeps_session {
-            let headers = self.negotiated.bare(&self.last_headers, &self.options.headers);
-            // A server that refuses, or is gone, is rid of the session as well.
-            let _ = timeout(GOODBYE, self.upstream.send(outgoing(Method::DELETE, headers, None))).await;
-        }
+        let sessions = self.sessions.iter_mut().zip(&self.script.sessions);
+        let ended = sessions.filter(|(_, it)| !self.options.keeps_session || it.id != kept);
+        let leaving = join_all(ended.map(|(session, _)| session.end(&self.options.headers))).await;
+        // Streams are let go of first: no server has to wait for that.
+        self.exchanges.clear();
+        self.leaving.extend(leaving);
+        while self.leaving.next().await.is_some() {}
         (self.report)(ReplayEvent::Finished(self.summary.clone()));
         self.summary
     }

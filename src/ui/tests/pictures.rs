@@ -107,6 +107,7 @@ pub(super) fn replay() -> Vec<ReplayEvent> {
     let step = |step, method: &str, name: Option<&str>, verdict, took: u64, recorded: u64| StepReport {
         step,
         seq: Seq(step as u64),
+        session: None,
         method: method.to_owned(),
         name: name.map(str::to_owned),
         verdict,

@@ -196,7 +196,9 @@ fn step_line(model: &Model, step: &StepReport, width: usize) -> Line<'static> {
         StepVerdict::Skip => ("skip", Role::Dim),
     };
     let room = subject_width(width);
-    let subject = format!("{} {}", step.method, step.name.as_deref().unwrap_or_default());
+    // Whose it is, where several are played.
+    let session = step.session.map(|session| format!("{} ", session.short())).unwrap_or_default();
+    let subject = format!("{session}{} {}", step.method, step.name.as_deref().unwrap_or_default());
     let took = match (step.took, step.recorded) {
         (Some(took), Some(recorded)) => format!("{} ({})", duration(took), duration(recorded)),
         (Some(took), None) => duration(took),

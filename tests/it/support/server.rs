@@ -91,6 +91,11 @@ impl Server {
         soon("a request", self.requests.recv()).await.unwrap()
     }
 
+    /// The next request, however long that takes.
+    pub(crate) async fn next_if_any(&mut self) -> Option<Exchange> {
+        self.requests.recv().await
+    }
+
     /// Whether nothing has come that [`Server::next`] has not given out. Ask after something that must have come later.
     pub(crate) fn is_idle(&mut self) -> bool {
         self.requests.is_empty()

@@ -17,8 +17,8 @@ use super::rig::{
 use crate::event::{ReplayEvent, Speed};
 use crate::message::Message;
 use crate::secret::Label;
-use crate::tape::play::{PlayOptions, play};
-use crate::upstream::{Item, Outgoing, ReplyBody, UpstreamError};
+use crate::tape::play::{ClientConnection, PlayOptions, play};
+use crate::upstream::{Item, Outgoing, ReplyBody, Upstream, UpstreamError};
 
 #[tokio::test(start_paused = true)]
 async fn play_skips_what_comes_after_a_death() {
@@ -127,7 +127,9 @@ async fn play_refuses_a_tape_without_a_client() {
     let server = Server::new(|_| taken());
     let mut events = Vec::new();
     let stop = CancellationToken::new();
-    play((&tape).into(), Arc::new(server), PlayOptions::default(), |event| events.push(event), stop).await;
+    let upstream: Arc<dyn Upstream> = Arc::new(server);
+    let open = |_| Ok(ClientConnection::left_open(upstream.clone()));
+    play((&tape).into(), open, PlayOptions::default(), |event| events.push(event), stop).await;
     assert!(matches!(&events[..], [ReplayEvent::Failed { .. }]), "{events:?}");
 }
 

@@ -2,6 +2,7 @@
 
 mod failures;
 mod rig;
+mod sessions;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

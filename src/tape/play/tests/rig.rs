@@ -16,7 +16,7 @@ use crate::event::{ReplayEvent, Speed, StepReport, StepVerdict};
 use crate::message::{Kind, Message};
 use crate::secret::Label;
 use crate::tape::Tape;
-use crate::tape::play::{PlayOptions, PlayableTape, play};
+use crate::tape::play::{ClientConnection, PlayOptions, PlayableTape, play};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
 /// A tape of these messages: milliseconds, direction, message; `extra` are further members of the line.
@@ -40,7 +40,7 @@ pub(super) fn written(tape: &Tape) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(&tape.header).unwrap();
     for envelope in &tape.envelopes {
         bytes.push(b'\n');
-        envelope.write_json(crate::envelope::SessionField::Omitted, &mut bytes);
+        envelope.write_json(tape.header.session_field(envelope.session), &mut bytes);
     }
     bytes
 }
@@ -200,7 +200,9 @@ async fn play_until(
 ) -> Outcome {
     let server = Arc::new(Server::new(behave));
     let mut events = Vec::new();
-    let summary = play(tape, server.clone(), options, |event| events.push(event), stop).await;
+    let upstream: Arc<dyn Upstream> = server.clone();
+    let open = |_| Ok(ClientConnection::left_open(upstream.clone()));
+    let summary = play(tape, open, options, |event| events.push(event), stop).await;
     assert!(matches!(events.first(), Some(ReplayEvent::Started { .. })));
     assert!(matches!(events.last(), Some(ReplayEvent::Finished(finished)) if *finished == summary));
     let steps = events.into_iter().filter_map(|event| match event {
