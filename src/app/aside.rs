@@ -79,7 +79,7 @@ async fn tell_progress(mounts: Arc<Mounts>, session: SessionId, seq: Seq, made_u
     while began.elapsed() < LONGEST && total.is_none_or(|total| progress < total) {
         tokio::time::sleep(every).await;
         progress += 1;
-        let message = progress_message(&token, progress.into(), total, text.as_deref());
+        let message = progress_message(&token, &progress.into(), total, text.as_deref());
         let ends = ends.lock();
         if ends.is_some_and(|at| at <= Instant::now()) {
             return;
@@ -92,7 +92,7 @@ async fn tell_progress(mounts: Arc<Mounts>, session: SessionId, seq: Seq, made_u
     }
 }
 
-fn progress_message(token: &str, progress: Value, total: Option<u64>, text: Option<&str>) -> Message {
+fn progress_message(token: &str, progress: &Value, total: Option<u64>, text: Option<&str>) -> Message {
     let token: Value = serde_json::from_str(token).unwrap_or_default();
     let mut params = json!({"progressToken": token, "progress": progress});
     if let Some(total) = total {
@@ -121,7 +121,7 @@ pub(super) fn keep_patient(mounts: &Arc<Mounts>, ticket: Ticket) {
                 return;
             }
             let told =
-                mounts.speak(session, progress_message(token.token(), progress.into(), None, Some("held by tapline")));
+                mounts.speak(session, progress_message(token.token(), &progress.into(), None, Some("held by tapline")));
             if let Err(why) = told {
                 let text = format!("its client is told no progress: {why}");
                 mounts.proxy().log(LogLine::new(Level::Warn, "hold", text).of(session).about(seq));

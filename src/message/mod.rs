@@ -4,6 +4,7 @@
 //! and forwarded all the same. Only [`Message::raw`] is ever sent on.
 
 mod id;
+mod known_words;
 mod lenient;
 mod members;
 mod scan;
@@ -21,10 +22,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use self::id::Id;
+pub(crate) use self::known_words::KnownWord;
+use self::known_words::KnownWords;
 use self::members::{HeadMembers, HeadValue, MemberKey, ParamMembers, head_members};
 pub(crate) use self::members::{Members, items_of, members_of, read_members, read_members_with};
-pub(crate) use self::scan::KnownWord;
-use self::scan::{KnownWords, Scanned};
+use self::scan::Scanned;
 use crate::mcp::method::name_member;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
