@@ -135,7 +135,8 @@ fn message_line(envelope: &Envelope) -> String {
     let mut digits = itoa::Buffer::new();
     envelope.session.push_short(&mut line);
     let seq = digits.format(envelope.seq.0);
-    push_blanks(&mut line, 7_usize.saturating_sub(seq.len()).max(1));
+    push_blanks(&mut line, 6_usize.saturating_sub(seq.len()).max(1));
+    line.push('#');
     line.push_str(seq);
     line.push_str(match envelope.direction {
         Direction::ToServer => " > ",
@@ -183,10 +184,14 @@ mod tests {
         let session = SessionId::random();
         let call = Message::new(r#"{"jsonrpc":"2.0","id":"a b","method":"tools/call","params":{"name":"echo"}}"#);
         let line = message_line(&Envelope::forwarded(Seq(12), session, Direction::ToServer, Via::Http, call));
-        assert_eq!(line, format!("{}     12 > request      a b tools/call echo 75B", session.short()));
+        assert_eq!(line, format!("{}    #12 > request      a b tools/call echo 75B", session.short()));
         let reply = Message::new(r#"{"jsonrpc":"2.0","id":"a b","result":{}}"#);
         let reply = Envelope::forwarded(Seq(1_234_567), session, Direction::ToClient, Via::Http, reply);
         let line = message_line(&reply);
-        assert_eq!(line, format!("{} 1234567 < result       a b 40B", session.short()), "a long number takes its room");
+        assert_eq!(
+            line,
+            format!("{} #1234567 < result       a b 40B", session.short()),
+            "a long number takes its room"
+        );
     }
 }

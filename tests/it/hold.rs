@@ -12,6 +12,13 @@ use crate::support::{Client, INITIALIZE, Rig, Server, client_in_session, setting
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
 
+/// Answers whatever has an id.
+const SERVER: &str = r#"
+while read -r line; do
+    id=${line#*\"id\":}; id=${id%%[,\}]*}
+    case "$line" in *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{}}' ;; esac
+done"#;
+
 async fn rig_before_server() -> (Rig, Server, Client) {
     let server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
@@ -482,8 +489,7 @@ async fn hold_works_on_a_child() {
 
 #[tokio::test]
 async fn client_of_a_held_request_is_told_progress_while_it_is_held() {
-    let words = crate::support::child::role("mirror");
-    let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
     let mut listening = client.again(rig.address()).await;
     listening.get().await;
