@@ -8,7 +8,7 @@ use super::Tape;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Finding, Session, Timestamp};
 use crate::filter::{Filter, MessageContext, MessageHistory};
-use crate::lint::SessionLint;
+use crate::lint::TapeLint;
 
 /// A tape as the context of a filter: its session, and where it is read as a whole what stands around each message.
 pub struct TapeContext<'a> {
@@ -65,7 +65,7 @@ impl Tape {
     pub fn findings(&self) -> Vec<Finding> {
         // Who spoke is learned on the way, as it was then.
         let session = Session { protocol: None, client: None, ..self.session() };
-        let mut lint = SessionLint::new(&session).imported(self.header.imported.as_deref());
+        let mut lint = TapeLint::new(&session, self.header.imported.as_deref(), None);
         // Where on the tape a line is damaged is not known here.
         let is_damaged = self.torn || !self.problems.is_empty();
         if is_damaged {
@@ -121,5 +121,32 @@ impl MessageContext for TapeContext<'_> {
     fn lints(&self, seq: Seq) -> Vec<String> {
         let whole = self.whole.as_ref();
         whole.and_then(|it| it.found.get_or_init(|| it.judge()).get(&seq).cloned()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_those_of_each_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.tape.jsonl");
+        let [own, other] = [1, 2].map(|last| format!("00000000-0000-0000-0000-00000000000{last}"));
+        let called = |seq: u64, session: &str| {
+            let member = if session == own { String::new() } else { format!(r#""session":"{session}","#) };
+            format!(
+                "\n{{\"seq\":{seq},\"at\":{seq},\"dir\":\"c2s\",\"via\":\"stdio\",{member}\"msg\":{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}}}}"
+            )
+        };
+        let twice = |second: &str| {
+            let header = format!(
+                r#"{{"tapline":1,"version":"0.1.0","session":"{own}","upstream":"x","via":"stdio","started":0,"protocol":"2025-11-25"}}"#
+            );
+            std::fs::write(&path, [header, called(1, &own), called(2, second)].concat()).unwrap();
+            let found = Tape::read(&path).unwrap().findings();
+            found.iter().filter(|finding| finding.code == "id-used-twice").count()
+        };
+        assert_eq!([twice(&own), twice(&other)], [1, 0]);
     }
 }
