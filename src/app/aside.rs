@@ -1,8 +1,8 @@
 //! What is done beside a message, by rules and by hand: its server is ended or stopped, its client is sent notifications and made-up
 //! progress.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::envelope::{Seq, SessionId};
-use crate::event::{Level, LogLine, Ticket};
+use crate::event::{Held, Level, LogLine, Ticket};
 use crate::mcp::{meta, method};
-use crate::message::Message;
+use crate::message::{Id, Message};
 use crate::proxy::front::routes::Mounts;
 use crate::rules::{AsideAct, MadeUpProgress};
 
@@ -104,31 +104,42 @@ fn progress_message(token: &str, progress: &Value, total: Option<u64>, text: Opt
     Message::new(json!({"jsonrpc": "2.0", "method": method::PROGRESS, "params": params}).to_string())
 }
 
-/// Tells the client of a held request progress, from now on and for as long as it is held: clients that count from the last progress
-/// wait on. It is what tapline says, and shown so.
-pub(super) fn keep_patient(mounts: &Arc<Mounts>, ticket: Ticket) {
-    let gate = mounts.proxy().gate();
-    let waits = |ticket: Ticket| gate.held().into_iter().find(|held| held.ticket == ticket);
-    let Some(held) = waits(ticket) else { return };
-    let (session, seq) = (held.envelope.session, held.envelope.seq);
-    let Some(token) = meta::requested_progress(&held.envelope.message) else { return };
-    let mounts = Arc::downgrade(mounts);
-    tokio::spawn(async move {
-        // Below what its server may say later: progress has to grow (2025-11-25, utilities: progress).
-        for progress in (1_u32..).map(|count| f64::from(count) / 1_000.0) {
-            let Some(mounts) = mounts.upgrade() else { return };
-            if mounts.proxy().gate().held().iter().all(|held| held.ticket != ticket) {
-                return;
-            }
-            let told =
-                mounts.speak(session, progress_message(token.token(), &progress.into(), None, Some("held by tapline")));
-            if let Err(why) = told {
-                let text = format!("its client is told no progress: {why}");
-                mounts.proxy().log(LogLine::new(Level::Warn, "hold", text).of(session).about(seq));
-                return;
-            }
-            drop(mounts);
-            tokio::time::sleep(KEPT).await;
+/// The held requests whose clients are told progress.
+#[derive(Default)]
+pub(super) struct KeptPatient(HashSet<Ticket>);
+
+impl KeptPatient {
+    /// Tells the client of a held request progress, from now on and for as long as it is held: clients that count from the last progress
+    /// wait on. It is what tapline says, and shown so.
+    pub(super) fn keep(&mut self, mounts: &Arc<Mounts>, ticket: Ticket) {
+        let all = mounts.proxy().gate().held();
+        self.0.retain(|kept| all.iter().any(|held| held.ticket == *kept));
+        let Some(held) = all.into_iter().find(|held| held.ticket == ticket) else { return };
+        // Asked twice, it is told once: progress has to grow.
+        if let Some(token) = meta::requested_progress(&held.envelope.message)
+            && self.0.insert(ticket)
+        {
+            tokio::spawn(tell_while_held(Arc::downgrade(mounts), held, token));
         }
-    });
+    }
+}
+
+async fn tell_while_held(mounts: Weak<Mounts>, held: Arc<Held>, token: Id) {
+    let (session, seq, ticket) = (held.envelope.session, held.envelope.seq, held.ticket);
+    // Below what its server may say later: progress has to grow (2025-11-25, utilities: progress).
+    for progress in (1_u32..).map(|count| f64::from(count) / 1_000.0) {
+        let Some(mounts) = mounts.upgrade() else { return };
+        if mounts.proxy().gate().held().iter().all(|held| held.ticket != ticket) {
+            return;
+        }
+        let told =
+            mounts.speak(session, progress_message(token.token(), &progress.into(), None, Some("held by tapline")));
+        if let Err(why) = told {
+            let text = format!("its client is told no progress: {why}");
+            mounts.proxy().log(LogLine::new(Level::Warn, "hold", text).of(session).about(seq));
+            return;
+        }
+        drop(mounts);
+        tokio::time::sleep(KEPT).await;
+    }
 }

@@ -16,6 +16,7 @@ mod tapes;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::aside::KeptPatient;
 use self::other_upstreams::OtherUpstreams;
 use self::own_calls::OwnCalls;
 use self::points::PointKeeper;
@@ -278,6 +280,8 @@ impl Operator {
             replay,
             comparer,
             own_calls: OwnCalls::default(),
+            kept_patient: KeptPatient::default(),
+            rewinding: Arc::default(),
             quit: quitting,
             hurry: hurrying,
         };
@@ -531,6 +535,8 @@ struct Executor {
     replay: CancellationToken,
     comparer: TapeComparer,
     own_calls: OwnCalls,
+    kept_patient: KeptPatient,
+    rewinding: Arc<AtomicBool>,
     quit: CancellationToken,
     hurry: CancellationToken,
 }
@@ -583,7 +589,7 @@ impl Executor {
                 }
                 Err(error) => self.warn("hold", format!("the hold filter stays as it was: {error}")),
             },
-            Command::KeepPatient(ticket) => aside::keep_patient(&self.mounts, ticket),
+            Command::KeepPatient(ticket) => self.kept_patient.keep(&self.mounts, ticket),
             Command::Send { .. } | Command::Speak { .. } | Command::Cancel { .. } | Command::Examine(_) => {
                 self.carry_out_with_calls(command);
             }

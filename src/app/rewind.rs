@@ -1,6 +1,7 @@
 //! Takes a live session back behind its client: its own tape is played to a fresh process of its server, up to a message.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
@@ -18,16 +19,40 @@ use crate::upstream::Upstream;
 impl Executor {
     /// Takes a session back. Where that cannot be, it is said, and nothing was done.
     pub(super) fn rewind(&mut self, asked: RewindRequest) {
+        // A second one would break off what the first has only begun to say, and leave a process that knows half of it.
+        let Some(underway) = RewindUnderway::begin(&self.rewinding) else {
+            return self.warn("proxy", "a session is being rewound: the next can follow when that is done".to_owned());
+        };
         let (mounts, stop) = (self.mounts.clone(), self.stop_for_next_play());
         tokio::spawn(async move {
-            if let Err(why) = rewind(&mounts, asked, stop).await {
+            if let Err(why) = rewind(&mounts, asked, stop, underway).await {
                 mounts.proxy().journal().publish(Event::Replay(ReplayEvent::Failed { why }));
             }
         });
     }
 }
 
-async fn rewind(mounts: &Mounts, asked: RewindRequest, stop: CancellationToken) -> Result<(), String> {
+/// Until it is dropped, no other rewind begins.
+struct RewindUnderway(Arc<AtomicBool>);
+
+impl RewindUnderway {
+    fn begin(rewinding: &Arc<AtomicBool>) -> Option<Self> {
+        (!rewinding.swap(true, Ordering::AcqRel)).then(|| Self(rewinding.clone()))
+    }
+}
+
+impl Drop for RewindUnderway {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+async fn rewind(
+    mounts: &Mounts,
+    asked: RewindRequest,
+    stop: CancellationToken,
+    underway: RewindUnderway,
+) -> Result<(), String> {
     let RewindRequest { session, until } = asked;
     let refused = |why: &str| format!("{why}; `:branch` branches off the session instead");
     let journal = mounts.proxy().journal().clone();
@@ -43,7 +68,14 @@ async fn rewind(mounts: &Mounts, asked: RewindRequest, stop: CancellationToken) 
     if tape.last().is_none() {
         return Err(format!("the client had told its server nothing by {until}; a later message can be gone back to"));
     }
-    let say_again = move |fresh| say_again(tape, fresh, journal, stop).boxed();
+    let say_again = move |fresh| {
+        async move {
+            let said = say_again(tape, fresh, journal, stop).await;
+            drop(underway);
+            said
+        }
+        .boxed()
+    };
     mounts.rewind(session, SessionRewind { to: until, say_again: Box::new(say_again) }).map_err(refused)
 }
 

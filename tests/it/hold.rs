@@ -498,7 +498,8 @@ async fn client_of_a_held_request_is_told_progress_while_it_is_held() {
     let echo = r#"{"jsonrpc":"2.0","method":"echo","id":7,"params":{"_meta":{"progressToken":"t"}}}"#;
     client.post(echo).await;
     let ticket = rig.held(1).await.ticket;
-    rig.command_now(Command::KeepPatient(ticket));
+    // Twice is once: progress has to grow.
+    (0..2).for_each(|_| rig.command_now(Command::KeepPatient(ticket)));
     let params = r#"{"progressToken":"t","progress":0.001,"message":"held by tapline"}"#;
     let told = format!(
         "event: message\ndata: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{params}}}\n\n"

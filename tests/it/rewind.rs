@@ -153,6 +153,26 @@ async fn rewind_has_the_count_of_the_message_and_the_client_goes_on_without_a_wo
 }
 
 #[tokio::test]
+async fn rewind_that_is_asked_for_twice_at_once_is_one() {
+    let counter = Counter::new();
+    let rig = counter.rig().await;
+    let mut client = in_session(&rig).await;
+    for (id, count) in [(1, 1), (2, 2), (3, 3)] {
+        assert_eq!(add(&mut client, id).await, count);
+    }
+    let to = reply_to(&rig, 2).await;
+    let session = rig.session(1).await;
+    (0..2).for_each(|_| rig.command_now(Command::Rewind(RewindRequest { session, until: to })));
+    rig.event("that the second waits", |event| match event {
+        Event::Log(line) if line.text.contains("a session is being rewound") => Some(()),
+        _ => None,
+    })
+    .await;
+    assert_eq!(rig.seam(1).await, format!("rewound to {to}: 4 messages of the client said again"));
+    assert_eq!(add(&mut client, 4).await, 3);
+}
+
+#[tokio::test]
 async fn rewind_answers_what_was_pending_and_holds_what_comes_meanwhile() {
     let counter = Counter::new();
     let rig = counter.rig().await;

@@ -183,7 +183,8 @@ impl SessionTable {
         match self.find(id).as_deref().map(|connection| &connection.link) {
             None => Err("its session has ended"),
             Some(ServerLink::Stream(link)) => link.speak(message),
-            Some(ServerLink::Exchanges(_) | ServerLink::Shared(_)) => Err(NO_COMMAND),
+            Some(ServerLink::Shared(_)) => Err("its client has no session in which it could be told"),
+            Some(ServerLink::Exchanges(_)) => Err(NO_COMMAND),
         }
     }
 

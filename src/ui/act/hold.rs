@@ -145,7 +145,7 @@ pub(super) fn keep_patient(model: &mut Model) {
     // Measured: version 1 and 2 of the SDK give up after 60 s, whatever comes.
     let but =
         if guessed { "; the TypeScript SDK counts on, unless it is called with `resetTimeoutOnProgress`" } else { "" };
-    model.notify(format!("its client is told progress every 10s while it is held{but}"));
+    model.notify(format!("its client is told progress every 10s while it is held, where a stream carries it{but}"));
 }
 
 pub(super) fn forward_all(model: &mut Model) {
