@@ -326,6 +326,9 @@ pub struct TapeExportArgs {
     /// What it is written as
     #[arg(long, value_name = "FORM")]
     pub format: ExportFormArg,
+    /// One session of a tape that has several, by its id or how that begins or ends
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
     /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
