@@ -1,4 +1,4 @@
-//! Reads tapes, whole ([`Tape::read`]), line by line ([`TapeReader`]) or by their outside only ([`catalogue`]).
+//! Reads tapes, whole ([`Tape::read`]), line by line ([`TapeReader`]) or by their outside only ([`catalogue()`]).
 //!
 //! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
 
