@@ -4,6 +4,8 @@
 //! hundred of them, one after the other and compressed, are a twentieth of what they were. Bodies that are large stay beside them as
 //! they are: compressing them would cost more than the message did on its way, and they are counted in bytes anyway.
 //!
+//! The bodies stand together, before all the rest: who looks for something in them makes no envelopes of what has it not.
+//!
 //! This is no file format: what packs is what unpacks, in one process.
 
 use std::sync::Arc;
@@ -26,8 +28,14 @@ const KNOWN: usize = 8;
 #[derive(Default)]
 pub(crate) struct Packer {
     compressor: Option<zstd::bulk::Compressor<'static>>,
-    plain: Vec<u8>,
+    bodies: Vec<u8>,
+    lengths: Vec<u8>,
+    rest: Vec<u8>,
 }
+
+/// Unpacks what a [`Packer`] packed, again and again.
+#[derive(Default)]
+pub(crate) struct Unpacker(Option<zstd::bulk::Decompressor<'static>>);
 
 /// Envelopes in the order in which they were given.
 pub(crate) struct PackedEnvelopes {
@@ -35,8 +43,29 @@ pub(crate) struct PackedEnvelopes {
     /// Bytes before they were compressed.
     length: usize,
     count: usize,
+    /// Where the lengths of the bodies begin, and where what is behind those: all the rest.
+    lengths_at: usize,
+    rest_at: usize,
     /// With what was read of them: to read the head of a large one for each look at it would cost more than all the rest.
     large: Box<[Message]>,
+    /// Those that were edited, as they came.
+    large_originals: Box<[Message]>,
+}
+
+/// Envelopes as they are packed, no longer compressed: their messages can be had one by one.
+pub(crate) struct PlainEnvelopes {
+    packed: Arc<PackedEnvelopes>,
+    plain: Bytes,
+    bodies: Vec<BodyPlace>,
+}
+
+/// Where the body of an envelope is.
+#[derive(Clone, Copy)]
+struct BodyPlace {
+    /// Where it ends in what is plain, or its number among the large ones.
+    end: usize,
+    length: usize,
+    stood_in_batch: bool,
 }
 
 enum PackedContent {
@@ -46,18 +75,30 @@ enum PackedContent {
 }
 
 impl Packer {
-    pub(crate) fn pack(&mut self, envelopes: &[Arc<Envelope>]) -> PackedEnvelopes {
-        let mut writing = PackedWriter { out: std::mem::take(&mut self.plain), ..PackedWriter::default() };
-        writing.out.clear();
-        envelopes.iter().for_each(|envelope| writing.envelope(envelope));
-        let PackedWriter { out, large, .. } = writing;
-        let packed = PackedEnvelopes {
-            content: self.compressed(&out),
-            length: out.len(),
-            count: envelopes.len(),
-            large: large.into(),
+    pub(crate) fn pack(&mut self, envelopes: &[Arc<Envelope>]) -> Arc<PackedEnvelopes> {
+        let mut writing = PackedWriter {
+            out: std::mem::take(&mut self.rest),
+            bodies: std::mem::take(&mut self.bodies),
+            lengths: std::mem::take(&mut self.lengths),
+            ..PackedWriter::default()
         };
-        self.plain = out;
+        envelopes.iter().for_each(|envelope| writing.envelope(envelope));
+        let PackedWriter { mut out, mut bodies, mut lengths, large, large_originals, .. } = writing;
+        let lengths_at = bodies.len();
+        bodies.append(&mut lengths);
+        let rest_at = bodies.len();
+        bodies.append(&mut out);
+        let packed = Arc::new(PackedEnvelopes {
+            content: self.compressed(&bodies),
+            length: bodies.len(),
+            count: envelopes.len(),
+            lengths_at,
+            rest_at,
+            large: large.into(),
+            large_originals: large_originals.into(),
+        });
+        bodies.clear();
+        (self.rest, self.bodies, self.lengths) = (out, bodies, lengths);
         packed
     }
 
@@ -80,27 +121,72 @@ impl PackedEnvelopes {
             PackedContent::Compressed(bytes) => bytes.len(),
             PackedContent::Plain(bytes) => bytes.len(),
         };
-        content + self.large.iter().map(|it| size_of::<Message>() + it.raw().len()).sum::<usize>() + size_of::<Self>()
+        let large = self.large.iter().chain(&self.large_originals);
+        content + large.map(|it| size_of::<Message>() + it.raw().len()).sum::<usize>() + size_of::<Self>()
+    }
+}
+
+impl Unpacker {
+    pub(crate) fn plain(&mut self, packed: &Arc<PackedEnvelopes>) -> PlainEnvelopes {
+        let plain = match &packed.content {
+            PackedContent::Plain(bytes) => bytes.clone(),
+            PackedContent::Compressed(bytes) => self.decompressed(bytes, packed.length),
+        };
+        let mut lengths = PackedReader { plain: plain.clone(), at: packed.lengths_at, ..PackedReader::default() };
+        let (mut end, mut large) = (0, 0);
+        let bodies = (0..packed.count).map(|_| {
+            let (length, stood_in_batch) = lengths.body_length();
+            let at = if length > LARGE { &mut large } else { &mut end };
+            *at += if length > LARGE { 1 } else { length };
+            BodyPlace { end: *at, length, stood_in_batch }
+        });
+        PlainEnvelopes { bodies: bodies.collect(), packed: packed.clone(), plain }
+    }
+
+    fn decompressed(&mut self, bytes: &[u8], length: usize) -> Bytes {
+        if self.0.is_none() {
+            self.0 = zstd::bulk::Decompressor::new().ok();
+        }
+        let plain = self.0.as_mut().and_then(|decompressor| decompressor.decompress(bytes, length).ok());
+        plain.expect("it was compressed in this process").into()
+    }
+
+    /// Returns all envelopes of this part, as they were before they were packed.
+    pub(crate) fn unpack(&mut self, packed: &Arc<PackedEnvelopes>) -> Vec<Arc<Envelope>> {
+        self.plain(packed).envelopes()
+    }
+}
+
+impl PlainEnvelopes {
+    /// Whether it is of these.
+    pub(crate) fn is_of(&self, packed: &Arc<PackedEnvelopes>) -> bool {
+        Arc::ptr_eq(&self.packed, packed)
     }
 
     /// Whether it is so of one of the texts in which all stands that they say: messages, methods, names.
     pub(crate) fn any_text(&self, mut is_it: impl FnMut(&[u8]) -> bool) -> bool {
-        is_it(&self.plain()) || self.large.iter().any(|message| is_it(message.raw()))
+        is_it(&self.plain) || self.packed.large.iter().any(|message| is_it(message.raw()))
     }
 
-    fn plain(&self) -> Bytes {
-        match &self.content {
-            PackedContent::Plain(bytes) => bytes.clone(),
-            PackedContent::Compressed(bytes) => {
-                zstd::bulk::decompress(bytes, self.length).expect("it was compressed in this process").into()
-            }
+    /// The message of one of them, by its place.
+    pub(crate) fn message(&self, place: usize) -> Message {
+        let BodyPlace { end, length, stood_in_batch } = self.bodies[place];
+        if length > LARGE {
+            return self.packed.large[end - 1].clone();
         }
+        let raw = self.plain.slice(end - length..end);
+        if stood_in_batch { Message::of_batch(raw) } else { Message::new(raw) }
     }
 
-    /// Returns all envelopes of this part, as they were before they were packed.
-    pub(crate) fn unpack(&self) -> Vec<Arc<Envelope>> {
-        let mut reading = PackedReader { plain: self.plain(), at: 0, large: &self.large, ..PackedReader::default() };
-        (0..self.count).map(|_| Arc::new(reading.envelope())).collect()
+    pub(crate) fn envelopes(&self) -> Vec<Arc<Envelope>> {
+        let packed = &*self.packed;
+        let mut reading = PackedReader {
+            plain: self.plain.clone(),
+            at: packed.rest_at,
+            large_originals: &packed.large_originals,
+            ..PackedReader::default()
+        };
+        (0..packed.count).map(|place| Arc::new(reading.envelope(self.message(place)))).collect()
     }
 }
 
@@ -117,14 +203,17 @@ mod has {
     pub(super) const OUTCOME: u64 = 1 << 8;
     pub(super) const HTTP: u64 = 1 << 9;
     pub(super) const STDIO: u64 = 1 << 10;
-    pub(super) const STOOD_IN_BATCH: u64 = 1 << 11;
-    pub(super) const RULES: u64 = 1 << 12;
+    pub(super) const RULES: u64 = 1 << 11;
 }
 
 #[derive(Default)]
 struct PackedWriter {
     out: Vec<u8>,
+    bodies: Vec<u8>,
+    /// Of the bodies, doubled: the lowest bit says whether it stood in a batch, and would be one itself.
+    lengths: Vec<u8>,
     large: Vec<Message>,
+    large_originals: Vec<Message>,
     last: u64,
     sessions: Vec<SessionId>,
     headers: Vec<Arc<HeaderMap>>,
@@ -145,7 +234,6 @@ impl PackedWriter {
             (it.outcome != Outcome::Forwarded, has::OUTCOME),
             (it.transport.via == Via::Http, has::HTTP),
             (it.transport.via == Via::Stdio, has::STDIO),
-            (it.message.is_batch_in_batch(), has::STOOD_IN_BATCH),
             (it.rules.is_some(), has::RULES),
         ];
         self.number(bits.into_iter().filter(|(has, _)| *has).map(|(_, bit)| bit).sum());
@@ -154,8 +242,8 @@ impl PackedWriter {
         self.session(it.session);
         self.number(it.at);
         self.transport(&it.transport);
-        self.message(&it.message);
-        it.original.iter().for_each(|original| self.message(original));
+        self.body(&it.message);
+        it.original.iter().for_each(|original| self.original(original));
         if it.outcome != Outcome::Forwarded {
             self.outcome(&it.outcome);
         }
@@ -172,13 +260,8 @@ impl PackedWriter {
         }
     }
 
-    /// Seven bits a byte, the lowest first.
-    fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.out.push(number.to_le_bytes()[0] | 0x80);
-            number >>= 7;
-        }
-        self.out.push(number.to_le_bytes()[0]);
+    fn number(&mut self, number: u64) {
+        push_number(number, &mut self.out);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -229,11 +312,21 @@ impl PackedWriter {
         }
     }
 
-    fn message(&mut self, message: &Message) {
+    fn body(&mut self, message: &Message) {
+        let raw = message.raw();
+        push_number((raw.len() as u64) << 1 | u64::from(message.is_batch_in_batch()), &mut self.lengths);
+        if raw.len() > LARGE {
+            self.large.push(message.clone());
+        } else {
+            self.bodies.extend_from_slice(raw);
+        }
+    }
+
+    fn original(&mut self, message: &Message) {
         let raw = message.raw();
         self.number(raw.len() as u64);
         if raw.len() > LARGE {
-            self.large.push(message.clone());
+            self.large_originals.push(message.clone());
         } else {
             self.out.extend_from_slice(raw);
         }
@@ -273,11 +366,20 @@ impl PackedWriter {
     }
 }
 
+/// Seven bits a byte, the lowest first.
+fn push_number(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
 #[derive(Default)]
 struct PackedReader<'a> {
     plain: Bytes,
     at: usize,
-    large: &'a [Message],
+    large_originals: &'a [Message],
     last: u64,
     sessions: Vec<SessionId>,
     headers: Vec<Arc<HeaderMap>>,
@@ -291,7 +393,7 @@ fn look_back<T: Clone>(known: &[T], back: u64) -> Option<T> {
 }
 
 impl PackedReader<'_> {
-    fn envelope(&mut self) -> Envelope {
+    fn envelope(&mut self, message: Message) -> Envelope {
         let bits = self.number();
         let has = |bit: u64| bits & bit != 0;
         self.last = self.last.wrapping_add(self.number());
@@ -302,8 +404,8 @@ impl PackedReader<'_> {
             at: self.number(),
             direction: if has(has::TO_CLIENT) { Direction::ToClient } else { Direction::ToServer },
             transport: self.transport(bits),
-            message: self.message(if has(has::STOOD_IN_BATCH) { Message::of_batch } else { Message::new }),
-            original: has(has::ORIGINAL).then(|| self.message(Message::new)),
+            message,
+            original: has(has::ORIGINAL).then(|| self.original()),
             outcome: if has(has::OUTCOME) { self.outcome() } else { Outcome::Forwarded },
             held: has(has::HELD).then(|| self.number()),
             reply_to: has(has::REPLY_TO).then(|| ReplyTo {
@@ -397,14 +499,19 @@ impl PackedReader<'_> {
         })
     }
 
-    /// `read` makes it of its bytes, where it was not kept as it is.
-    fn message(&mut self, read: impl FnOnce(Bytes) -> Message) -> Message {
+    /// How long the next body is, and whether it stood in a batch.
+    fn body_length(&mut self) -> (usize, bool) {
+        let number = self.number();
+        (usize::try_from(number >> 1).expect("it was in memory"), number & 1 == 1)
+    }
+
+    fn original(&mut self) -> Message {
         let length = self.length();
         if length <= LARGE {
-            return read(self.slice(length));
+            return Message::new(self.slice(length));
         }
-        let (first, rest) = self.large.split_first().expect("as many as there were");
-        self.large = rest;
+        let (first, rest) = self.large_originals.split_first().expect("as many as there were");
+        self.large_originals = rest;
         first.clone()
     }
 
@@ -520,12 +627,12 @@ mod tests {
         let all: Vec<_> = varied().into_iter().map(Arc::new).collect();
         for envelopes in [&all[..], &all[3..5], &[]] {
             let packed = packer.pack(envelopes);
-            let (before, after) = (format!("{envelopes:#?}"), format!("{:#?}", packed.unpack()));
+            let (before, after) = (format!("{envelopes:#?}"), format!("{:#?}", Unpacker::default().unpack(&packed)));
             assert_eq!(after, before);
             let kinds = |all: &[Arc<Envelope>]| all.iter().map(|it| it.kind()).collect::<Vec<_>>();
-            assert_eq!(kinds(&packed.unpack()), kinds(envelopes));
+            assert_eq!(kinds(&Unpacker::default().unpack(&packed)), kinds(envelopes));
         }
-        let unpacked = packer.pack(&all).unpack();
+        let unpacked = Unpacker::default().unpack(&packer.pack(&all));
         let headers_of = |at: usize| unpacked[at].transport.headers.as_ref().expect("it has some");
         assert!(Arc::ptr_eq(headers_of(1), headers_of(2)), "what was shared is shared");
     }

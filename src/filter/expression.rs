@@ -5,6 +5,7 @@ use std::fmt;
 use super::context::{MessageContext, ScanCost};
 use super::term::{Outline, Term};
 use crate::envelope::Envelope;
+use crate::message::Message;
 
 /// A filter as it was understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,19 +48,23 @@ impl Expr {
         }
     }
 
-    /// What it says of every message of this outline; `None` where that depends on more.
-    pub(super) fn decides(&self, outline: &Outline<'_>) -> Option<bool> {
+    /// What it says of every message of this outline, or of this one of them; `None` where that depends on more.
+    pub(super) fn decides(&self, outline: &Outline<'_>, message: Option<&Message>) -> Option<bool> {
         // One part that is `what` settles it; what no part settles is open where one of them is.
         let settled = |parts: &JoinedParts, what: bool| {
-            let said = || parts.typed.iter().map(|part| part.decides(outline));
-            match said().any(|said| said == Some(what)) {
-                true => Some(what),
-                false => said().all(|said| said.is_some()).then_some(!what),
+            let mut all = Some(!what);
+            for part in parts.cheapest_first() {
+                match part.decides(outline, message) {
+                    Some(said) if said == what => return Some(what),
+                    Some(_) => {}
+                    None => all = None,
+                }
             }
+            all
         };
         match self {
-            Self::Term(term) => term.decides(outline),
-            Self::Not(inner) => inner.decides(outline).map(|said| !said),
+            Self::Term(term) => term.decides(outline, message),
+            Self::Not(inner) => inner.decides(outline, message).map(|said| !said),
             Self::Every(parts) => settled(parts, false),
             Self::Any(parts) => settled(parts, true),
         }

@@ -39,6 +39,7 @@ use std::fmt;
 use self::expression::Expr;
 use self::term::Term;
 use crate::envelope::Envelope;
+use crate::message::Message;
 
 pub use self::context::{FilterPlace, MessageContext, NothingKnown, ScanCost};
 pub use self::cursor::FilterError;
@@ -89,7 +90,12 @@ impl Filter {
 
     /// What it says of every message of this outline; `None` where that depends on more.
     pub fn decides(&self, outline: &Outline<'_>) -> Option<bool> {
-        self.expr.decides(outline)
+        self.expr.decides(outline, None)
+    }
+
+    /// What it says of a message of this outline; `None` where that depends on more than what the message says.
+    pub fn decides_on(&self, outline: &Outline<'_>, message: &Message) -> Option<bool> {
+        self.expr.decides(outline, Some(message))
     }
 
     /// Returns the expression as it was typed; [`Display`](fmt::Display) writes it as it was understood.

@@ -228,8 +228,8 @@ impl Term {
         }
     }
 
-    /// What it says of every message of this outline; `None` where that depends on more.
-    pub(super) fn decides(&self, outline: &Outline<'_>) -> Option<bool> {
+    /// What it says of every message of this outline, or of this one of them; `None` where that depends on more.
+    pub(super) fn decides(&self, outline: &Outline<'_>, message: Option<&Message>) -> Option<bool> {
         let is_match =
             |pattern: &TextPattern, text: Option<&str>| text.is_some_and(|text| pattern.is_match(text.as_bytes()));
         match &self.test {
@@ -242,6 +242,11 @@ impl Term {
             TermTest::Text(TextField::Tool, pattern) => {
                 Some(outline.method == Some(method::TOOLS_CALL) && is_match(pattern, outline.name))
             }
+            TermTest::Text(TextField::Body(side), pattern) if is_of_side(*side, outline.kind) => {
+                message.map(|message| matches_body(message.raw(), pattern))
+            }
+            TermTest::Text(TextField::Body(_), _) => Some(false),
+            TermTest::Json(query) => message.map(|message| query.matches(message)),
             _ => None,
         }
     }
@@ -374,10 +379,7 @@ impl TextField {
             Self::Tool => envelope.method() == Some(method::TOOLS_CALL) && is_match(envelope.name()),
             Self::Name => is_match(envelope.name()),
             Self::Session => pattern.is_match(envelope.session.0.to_string().as_bytes()),
-            Self::Body(side) => {
-                let this = if envelope.kind().is_reply() { Side::Reply } else { Side::Request };
-                side.is_none_or(|side| side == this) && matches_body(envelope.message.raw(), pattern)
-            }
+            Self::Body(side) => is_of_side(side, envelope.kind()) && matches_body(envelope.message.raw(), pattern),
             Self::Header(side) => {
                 let this = if envelope.direction == Direction::ToServer { Side::Request } else { Side::Reply };
                 side.is_none_or(|side| side == this) && matches_header(envelope, pattern)
@@ -394,6 +396,10 @@ impl TextField {
             Self::Lint => any_match(context.lints(envelope.seq)),
         }
     }
+}
+
+fn is_of_side(side: Option<Side>, kind: Kind) -> bool {
+    side.is_none_or(|side| (side == Side::Reply) == kind.is_reply())
 }
 
 /// Whether the pattern is in the bytes of a body, or in what they say: `Straße` may be sent as `Stra\u00dfe`.

@@ -473,8 +473,23 @@ fn outline_decides_only_what_holds_for_all_messages_of_it() {
         ("!(~r & ~b word)", Some(true)),
         ("~tool ^x$ ~c2s", Some(true)),
         ("~s2c | ~id 5", None),
+        ("~bq word", None),
+        ("~bs word", Some(false)),
     ] {
         assert_eq!(parse(expression).decides(&outline), decided, "`{expression}`");
+    }
+    let message = Message::new(r#"{"id":5,"method":"tools/call","params":{"name":"x","arguments":{"a":"word"}}}"#);
+    for (expression, decided) in [
+        ("~q & ~b word", Some(true)),
+        ("~bq word & ~j .params.arguments.a = word", Some(true)),
+        ("~j .params.arguments.a = other", Some(false)),
+        ("~id 5 & ~b other", Some(false)),
+        ("~id 5 & ~b word", None),
+        ("~id 5 | ~b word", Some(true)),
+        ("!~b other", Some(true)),
+        ("word", None),
+    ] {
+        assert_eq!(parse(expression).decides_on(&outline, &message), decided, "`{expression}`");
     }
 }
 

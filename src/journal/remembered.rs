@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::weight;
 use crate::envelope::Envelope;
-use crate::envelope::packed::{PackedEnvelopes, Packer};
+use crate::envelope::packed::{PackedEnvelopes, Packer, Unpacker};
 
 /// What a screen that comes late, or has lost events, is told again: at least so many.
 const MOST: usize = 20_000;
@@ -29,7 +29,7 @@ pub(super) struct RememberedMessages {
 }
 
 struct PackedPart {
-    envelopes: PackedEnvelopes,
+    envelopes: Arc<PackedEnvelopes>,
     count: usize,
     bytes: usize,
 }
@@ -64,6 +64,7 @@ impl RememberedMessages {
 
     /// In the order in which they came, the oldest first.
     pub(super) fn all(&self) -> impl Iterator<Item = Arc<Envelope>> {
-        self.packed.iter().flat_map(|part| part.envelopes.unpack()).chain(self.latest.iter().cloned())
+        let mut unpacker = Unpacker::default();
+        self.packed.iter().flat_map(move |part| unpacker.unpack(&part.envelopes)).chain(self.latest.iter().cloned())
     }
 }

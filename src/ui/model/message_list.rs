@@ -424,10 +424,11 @@ impl MessageList {
     /// The number of the row at a position, where it passes. Most filters ask for what many rows have in common: those are answered
     /// without a look at the row.
     fn found_at(&mut self, rows: &MessageRows, position: usize, verdicts: &mut OutlineVerdicts) -> Option<Seq> {
-        let known = rows
-            .outline_at(position)
-            .filter(|_| !self.pairs && self.history.is_none())
-            .and_then(|outline| verdicts.of(outline, || self.decides(rows, outline)));
+        let outline = rows.outline_at(position).filter(|_| !self.pairs && self.history.is_none());
+        let known = outline.and_then(|outline| {
+            let decided = verdicts.of(outline, || self.decides(rows, outline));
+            decided.or_else(|| self.decides_on(rows, outline, position))
+        });
         match known {
             Some(passes) => rows.seq_at(position).filter(|_| passes),
             None => {
@@ -445,6 +446,13 @@ impl MessageList {
             Some((_, filter)) if !self.filter_off => filter.decides(&outline),
             _ => Some(true),
         }
+    }
+
+    /// Whether a row passes of which the outline decides nothing; `None`: its message does not either.
+    fn decides_on(&self, rows: &MessageRows, outline: OutlineId, position: usize) -> Option<bool> {
+        let (_, filter) = self.filter.as_ref().filter(|(_, filter)| filter.reads_body())?;
+        let (_, outline) = rows.outlines().get(outline)?;
+        filter.decides_on(&outline, &rows.packed_message_at(position)?)
     }
 
     fn shows_session(&self, session: SessionId) -> bool {

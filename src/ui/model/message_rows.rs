@@ -15,7 +15,7 @@ use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
 use crate::filter::NeededWord;
 use crate::mcp::meta::cancelled_id;
-use crate::message::{Id, Kind};
+use crate::message::{Id, Kind, Message};
 
 /// One message on the list.
 #[derive(Clone, Debug)]
@@ -144,7 +144,13 @@ impl MessageRows {
     pub(super) fn block_at(&self, position: usize, word: Option<&NeededWord>) -> Option<(usize, bool)> {
         let (block, _) = self.place_at(position)?;
         let block = &self.blocks[block];
-        Some((block.end() - self.start(), word.is_none_or(|word| block.may_have(word))))
+        Some((block.end() - self.start(), word.is_none_or(|word| block.may_have(word, &mut self.opened.borrow_mut()))))
+    }
+
+    /// The message there alone, which costs a fraction of its row; `None` where the row is at hand.
+    pub(super) fn packed_message_at(&self, position: usize) -> Option<Message> {
+        let (block, place) = self.place_at(position)?;
+        self.blocks[block].packed_message(place, &mut self.opened.borrow_mut())
     }
 
     /// What the row there has in common with others.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::row_outlines::OutlineId;
-use crate::envelope::packed::{PackedEnvelopes, Packer};
+use crate::envelope::packed::{PackedEnvelopes, Packer, PlainEnvelopes, Unpacker};
 use crate::envelope::{Envelope, Seq};
 use crate::filter::NeededWord;
+use crate::message::Message;
 
 /// Rows of a block.
 const FULL: usize = 256;
@@ -42,7 +43,12 @@ enum BlockContent {
 
 /// The packed blocks that were looked at last.
 #[derive(Default)]
-pub(super) struct OpenBlocks(Vec<OpenBlock>);
+pub(super) struct OpenBlocks {
+    blocks: Vec<OpenBlock>,
+    /// The one in which a filter looks for something: most of its messages have it not, and no envelopes are made of those.
+    plain: Option<PlainEnvelopes>,
+    unpacker: Unpacker,
+}
 
 /// It keeps what it was unpacked from: nothing else can have its address.
 struct OpenBlock {
@@ -120,11 +126,19 @@ impl RowBlock {
         }
     }
 
+    /// A message alone, where it is packed.
+    pub(super) fn packed_message(&self, place: usize, opened: &mut OpenBlocks) -> Option<Message> {
+        match &self.content {
+            BlockContent::Open(_) => None,
+            BlockContent::Packed(packed) => Some(opened.plain(packed).message(place)),
+        }
+    }
+
     /// Whether one of its messages may have a word; those that are not packed are few.
-    pub(super) fn may_have(&self, word: &NeededWord) -> bool {
+    pub(super) fn may_have(&self, word: &NeededWord, opened: &mut OpenBlocks) -> bool {
         match &self.content {
             BlockContent::Open(_) => true,
-            BlockContent::Packed(packed) => packed.any_text(|text| word.may_be_in(text)),
+            BlockContent::Packed(packed) => opened.plain(packed).any_text(|text| word.may_be_in(text)),
         }
     }
 
@@ -153,7 +167,7 @@ impl RowBlock {
 
     fn open(&mut self) -> &mut Vec<Arc<Envelope>> {
         if let BlockContent::Packed(packed) = &self.content {
-            self.content = BlockContent::Open(packed.unpack());
+            self.content = BlockContent::Open(Unpacker::default().unpack(packed));
         }
         match &mut self.content {
             BlockContent::Open(envelopes) => envelopes,
@@ -163,7 +177,7 @@ impl RowBlock {
 
     pub(super) fn pack(&mut self, packer: &mut Packer) {
         if let BlockContent::Open(envelopes) = &self.content {
-            self.content = BlockContent::Packed(Arc::new(packer.pack(envelopes)));
+            self.content = BlockContent::Packed(packer.pack(envelopes));
             self.keys.shrink_to_fit();
         }
     }
@@ -180,19 +194,28 @@ impl RowBlock {
 impl OpenBlocks {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.blocks.is_empty()
+    }
+
+    fn plain(&mut self, packed: &Arc<PackedEnvelopes>) -> &PlainEnvelopes {
+        let known = self.plain.take().filter(|plain| plain.is_of(packed));
+        self.plain.insert(known.unwrap_or_else(|| self.unpacker.plain(packed)))
     }
 
     fn of(&mut self, packed: &Arc<PackedEnvelopes>) -> &[Arc<Envelope>] {
-        match self.0.iter().position(|block| Arc::ptr_eq(&block.packed, packed)) {
+        match self.blocks.iter().position(|block| Arc::ptr_eq(&block.packed, packed)) {
             Some(0) => {}
-            Some(at) => self.0[..=at].rotate_right(1),
+            Some(at) => self.blocks[..=at].rotate_right(1),
             None => {
-                self.0.truncate(AT_HAND - 1);
-                self.0.insert(0, OpenBlock { packed: packed.clone(), envelopes: packed.unpack() });
+                self.blocks.truncate(AT_HAND - 1);
+                let envelopes = match &self.plain {
+                    Some(plain) if plain.is_of(packed) => plain.envelopes(),
+                    _ => self.unpacker.unpack(packed),
+                };
+                self.blocks.insert(0, OpenBlock { packed: packed.clone(), envelopes });
             }
         }
-        &self.0[0].envelopes
+        &self.blocks[0].envelopes
     }
 }
 

@@ -170,9 +170,13 @@ fn filter_on_what_rows_have_in_common_opens_no_block() {
     let mut rig = Rig::default();
     rig.apply(&Step::Come(20_000));
     rig.apply(&Step::Reply(5));
-    for (text, opens) in
-        [("~m ^m7$", false), ("~q & !~m m1", false), ("~m ^m7$ & ~c2s", false), ("~m ^m7$ | ~b 77", true)]
-    {
+    for (text, opens) in [
+        ("~m ^m7$", false),
+        ("~q & !~m m1", false),
+        ("~m ^m7$ & ~c2s", false),
+        ("~m ^m7$ | ~b 77", false),
+        ("~m ^m7$ | ~id 77", true),
+    ] {
         let filter = Filter::parse(text).unwrap();
         let is_shown = |position: &usize| rig.rows.at(*position).is_some_and(|row| filter.matches(&row.envelope));
         let expected: Vec<_> = (0..rig.rows.len()).filter(is_shown).filter_map(|at| rig.rows.seq_at(at)).collect();
