@@ -88,8 +88,7 @@ pub(crate) async fn branch(
 impl Executor {
     /// Makes a branch of what is on a tape, also where that is being recorded, and leaves its session to the operator.
     pub(super) fn fork(&mut self, asked: ForkRequest) {
-        let (mounts, stop) = (self.mounts.clone(), self.stop_for_next_play());
-        tokio::spawn(async move {
+        self.play_next(move |mounts, stop| async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
             // What passed a moment ago is to be on the tape; a journal that has ended has nothing left to write.

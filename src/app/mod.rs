@@ -278,6 +278,7 @@ impl Operator {
             library,
             listing,
             replay,
+            playing: None,
             comparer,
             own_calls: OwnCalls::default(),
             kept_patient: KeptPatient::default(),
@@ -533,6 +534,8 @@ struct Executor {
     library: Option<PathBuf>,
     listing: CancellationToken,
     replay: CancellationToken,
+    /// What is played of a tape, until it has told its end.
+    playing: Option<JoinHandle<()>>,
     comparer: TapeComparer,
     own_calls: OwnCalls,
     kept_patient: KeptPatient,

@@ -23,8 +23,7 @@ impl Executor {
         let Some(underway) = RewindUnderway::begin(&self.rewinding) else {
             return self.warn("proxy", "a session is being rewound: the next can follow when that is done".to_owned());
         };
-        let (mounts, stop) = (self.mounts.clone(), self.stop_for_next_play());
-        tokio::spawn(async move {
+        self.play_next(move |mounts, stop| async move {
             if let Err(why) = rewind(&mounts, asked, stop, underway).await {
                 mounts.proxy().journal().publish(Event::Replay(ReplayEvent::Failed { why }));
             }

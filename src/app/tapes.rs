@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -96,16 +97,25 @@ impl Executor {
         tokio::task::spawn_blocking(move || tape::open(&path, tape::READ_AHEAD, |event| journal.publish(event)));
     }
 
-    /// Stops what is being played, and returns what will stop the next.
-    pub(super) fn stop_for_next_play(&mut self) -> CancellationToken {
+    /// Stops what is being played, and plays the next when that has told its end: what is told of two at once would be taken for one.
+    pub(super) fn play_next<P: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        play: impl FnOnce(Arc<Mounts>, CancellationToken) -> P,
+    ) {
         self.replay.cancel();
         self.replay = CancellationToken::new();
-        self.replay.clone()
+        let (before, next) = (self.playing.take(), play(self.mounts.clone(), self.replay.clone()));
+        self.playing = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                // However it ended.
+                let _ = before.await;
+            }
+            next.await;
+        }));
     }
 
     fn play(&mut self, path: PathBuf, speed: Speed) {
-        let (mounts, stop) = (self.mounts.clone(), self.stop_for_next_play());
-        tokio::spawn(async move {
+        self.play_next(move |mounts, stop| async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
             let (tape, mount) = match to_play(&mounts, path, TapeSelection::default()).await {

@@ -512,6 +512,9 @@ pub struct ReplaySummary {
     pub excused: usize,
     /// How long it took, in microseconds.
     pub took: u64,
+    /// Somebody stopped it before all was played.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
 }
 
 impl ReplaySummary {
@@ -522,6 +525,7 @@ impl ReplaySummary {
         self.skipped += other.skipped;
         self.excused += other.excused;
         self.took += other.took;
+        self.stopped |= other.stopped;
     }
 }
 

@@ -211,7 +211,7 @@ const JSON_TAPES: &str = "{\n\"tapes\": [";
 
 /// Returns the counts in one line: `58 passed, 2 failed, 1 skipped in 4.2 s; 7 values excused`.
 pub fn summary_line(summary: &ReplaySummary) -> String {
-    let ReplaySummary { passed, failed, skipped, excused, took } = summary;
+    let ReplaySummary { passed, failed, skipped, excused, took, .. } = summary;
     let excused = match excused {
         0 => String::new(),
         1 => "; 1 value excused".to_owned(),
@@ -386,7 +386,7 @@ mod tests {
             got: time("9:16:04"),
         }];
         let skipped = step(3, StepVerdict::Skip, Some("late"), Some("stopped"));
-        let summary = ReplaySummary { passed: 1, failed: 1, skipped: 1, excused: 3, took: 4_210_000 };
+        let summary = ReplaySummary { passed: 1, failed: 1, skipped: 1, excused: 3, took: 4_210_000, stopped: false };
         (vec![failed, step(1, StepVerdict::Pass, None, None), skipped], summary)
     }
 

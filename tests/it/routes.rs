@@ -341,6 +341,38 @@ async fn tape_replays_at_its_own_upstream() {
 }
 
 #[tokio::test]
+async fn replay_begins_when_the_one_before_has_told_its_end() {
+    let server = Server::start().await;
+    let rig = Rig::start(settings(&server.url())).await;
+    let tape = std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl"));
+    let told = |what: &str, wanted: fn(&[ReplayEvent]) -> bool| {
+        rig.until(what.to_owned(), move |log| {
+            let replay = |event: &Event| match event {
+                Event::Replay(event) => Some(event.clone()),
+                _ => None,
+            };
+            Some(log.iter().filter_map(replay).collect::<Vec<_>>()).filter(|told| wanted(told))
+        })
+    };
+    let is_start = |event: &ReplayEvent| matches!(event, ReplayEvent::Started { .. });
+    // The server answers nothing.
+    rig.command_now(Command::Replay { tape: tape.clone(), speed: Speed::Max });
+    told("the first", |told| !told.is_empty()).await;
+    rig.command_now(Command::Replay { tape, speed: Speed::Max });
+    let starts = |told: &[ReplayEvent]| told.iter().filter(|it| matches!(it, ReplayEvent::Started { .. })).count() == 2;
+    let mut both = told("the second", starts).await;
+    let second = both.iter().rposition(is_start).unwrap();
+    both.truncate(second);
+    let Some(ReplayEvent::Finished(summary)) = both.pop() else {
+        panic!("it begins before the end of the first: {both:?}")
+    };
+    assert!(summary.stopped && summary.passed == 0 && summary.skipped == both.len() - 1, "{summary:?}");
+    rig.command_now(Command::StopReplay);
+    let ends = |told: &[ReplayEvent]| told.iter().filter(|it| matches!(it, ReplayEvent::Finished(_))).count() == 2;
+    told("its end", ends).await;
+}
+
+#[tokio::test]
 async fn conflicting_upstreams_are_refused() {
     let alone = || MountSpec::sole(url("http://127.0.0.1:1/"));
     let a = || named("a", url("http://127.0.0.1:1/"));

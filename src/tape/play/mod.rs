@@ -306,6 +306,7 @@ where
         while self.over.is_none() {
             if stop.is_cancelled() {
                 self.over = Some("stopped".to_owned());
+                self.summary.stopped = true;
                 return;
             }
             let due = match self.due() {

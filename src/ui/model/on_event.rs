@@ -288,7 +288,9 @@ impl Model {
     fn on_replay_event(&mut self, event: ReplayEvent) {
         match &event {
             ReplayEvent::Finished(summary) => {
-                self.notify(format!("replay done: {} passed, {} failed", summary.passed, summary.failed));
+                let what = if summary.stopped { "stopped" } else { "done" };
+                let rest = if summary.stopped { ", the rest was not played" } else { "" };
+                self.notify(format!("replay {what}: {} passed, {} failed{rest}", summary.passed, summary.failed));
                 // Its own session is on a tape now.
                 self.send(Command::ListTapes);
             }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::rig::{Rig, World, busy, busy_with, held, session, session_id, tapes, text_result};
 use crate::envelope::{Author, Direction, Outcome, Seq, Via};
 use crate::event::{
-    BlockError, Command, Decision, EndStep, Event, OnQuit, Progress, Session, SessionState, Then, Ticket,
+    BlockError, Command, Decision, EndStep, Event, OnQuit, Progress, ReplayEvent, ReplaySummary, Session, SessionState,
+    Then, Ticket,
 };
 use crate::message::Message;
 use crate::ui::model::{Change, Effect, Pane, ScreenKind};
@@ -476,6 +477,10 @@ fn tapes_are_listed_opened_and_played() {
         rig.on_event(Event::Replay(event));
     }
     assert!(matches!(command(&mut rig, "space"), Command::StopReplay));
+    let stopped = ReplaySummary { passed: 3, failed: 1, stopped: true, ..ReplaySummary::default() };
+    rig.on_event(Event::Replay(ReplayEvent::Finished(stopped)));
+    let shown = rig.picture();
+    assert!(shown.contains("replay stopped: 3 passed, 1 failed, the rest was not played"), "{shown}");
     rig.press("n");
     assert_eq!(rig.model.step().unwrap().step, 3);
     assert!(matches!(command(&mut rig, "tab enter"), Command::OpenTape(path) if path.ends_with("demo.tape.jsonl")));

@@ -173,6 +173,9 @@ fn progress(model: &Model, replay: &ReplayRun, width: usize) -> Line<'static> {
     ];
     match &replay.end {
         None => spans.push(styled(model, Role::Accent, "running")),
+        Some(Ok(summary)) if summary.stopped => {
+            spans.push(styled(model, Role::Bad, format!("stopped after {}", duration(summary.took))));
+        }
         Some(Ok(summary)) => spans.push(styled(model, Role::Dim, format!("done in {}", duration(summary.took)))),
         Some(Err(why)) => spans.push(styled(model, Role::Bad, short(&format!("stopped: {why}"), width))),
     }
