@@ -75,7 +75,9 @@ pub(super) async fn watch_lines(
 ) -> Result<ExitCode, ExitError> {
     let mut signals = Signals::new()?;
     let printer = print_lines(&core, args.log_format);
-    say_why_no_screen(args.headless);
+    if args.log_format == LogFormat::Text {
+        say_why_no_screen(args.headless);
+    }
     announce_holds(&core, args);
     let signal = signals.next().await;
     until_down(core, on_quit, &mut signals).await;
@@ -86,7 +88,10 @@ pub(super) async fn watch_lines(
 pub(super) fn print_lines(core: &Core, format: LogFormat) -> LinePrinter {
     // A client that has waited for the greeting comes at once: what it does is heard, too.
     let reader = screen::read_feed(core.journal());
-    print_stderr(&greeting(core));
+    // The first of the events says it where events are asked for: a line that is none would stop who reads them.
+    if format == LogFormat::Text {
+        print_stderr(&greeting(core));
+    }
     screen::print(reader, format)
 }
 
@@ -135,6 +140,14 @@ fn paste_hints() -> Vec<String> {
     hints
 }
 
-pub(super) fn print_shadow_counts(tally: &ShadowTally) {
-    print_stderr(&format!("tapline: shadow: {}", tally.counts()));
+pub(super) fn print_shadow_counts(tally: &ShadowTally, format: LogFormat) {
+    let counts = tally.counts().to_string();
+    match format {
+        LogFormat::Text => print_stderr(&format!("tapline: shadow: {counts}")),
+        // In the form of the lines before it.
+        LogFormat::Json => {
+            let line = serde_json::to_string(&Event::Log(LogLine::new(Level::Info, "shadow", counts)));
+            line.iter().for_each(|line| print_stderr(line));
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::check::is_program;
 use super::observe::{greeting, has_screen, observe, print_shadow_counts, report_config, start_core};
 use super::setup::{LaunchedBy, behind_front_door, core_settings, default_name, pool_settings, target};
 use crate::app::Core;
-use crate::cli::RunArgs;
+use crate::cli::{LogFormat, RunArgs};
 use crate::config::Config;
 use crate::config::options::{self, FrontOptions, UpstreamChoice, WatchOptions};
 use crate::config::upstreams::UpstreamServer;
@@ -41,8 +41,11 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     let front = FrontOptions::of(args.front, &config.keys);
     let core = start_core(behind_front_door(common, front, &config)).await?;
     report_config(&config, &core);
+    let lines = if has_screen(&watching) { LogFormat::Text } else { watching.log_format };
     for text in absent {
-        print_stderr(&format!("tapline: {text}"));
+        if lines == LogFormat::Text {
+            print_stderr(&format!("tapline: {text}"));
+        }
         core.journal().log(LogLine::new(Level::Warn, "config", text));
     }
     let tally = core.shadow().map(|shadow| shadow.tally().clone());
@@ -51,7 +54,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     } else {
         observe(core, watching).await
     };
-    tally.iter().for_each(print_shadow_counts);
+    tally.iter().for_each(|tally| print_shadow_counts(tally, lines));
     status
 }
 

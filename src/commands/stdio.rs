@@ -56,7 +56,7 @@ pub(super) async fn launched(
     let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());
     until_down(core, watching.on_quit, &mut signals).await;
     printer.into_iter().for_each(LinePrinter::finish);
-    tally.iter().for_each(print_shadow_counts);
+    tally.iter().for_each(|tally| print_shadow_counts(tally, watching.log_format));
     Ok(status)
 }
 

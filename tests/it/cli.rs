@@ -152,9 +152,12 @@ async fn headless_json_is_one_value_per_line() {
     let url = Server::answering(|_| "{\n}".to_owned()).await;
     let mut binary = Binary::run(&["--no-record", "--log-format", "json", "--upstream", &url]).await;
     binary.client().await.call(CALL).await;
-    let mut kinds = Vec::new();
+    let (mut kinds, mut first) = (Vec::new(), Some(binary.greeting.clone()));
     while kinds.iter().filter(|kind| *kind == "passed").count() < 2 {
-        let line = binary.line().await.unwrap();
+        let line = match first.take() {
+            Some(line) => line,
+            None => binary.line().await.unwrap(),
+        };
         let value: Value = serde_json::from_str(&line).unwrap();
         let (kind, inner) = value.as_object().unwrap().iter().next().unwrap();
         if kind == "passed" && inner["dir"] == "c2s" {
@@ -203,9 +206,8 @@ async fn environment_sets_options_and_flags_win() {
     let mut tapline = command();
     tapline.env("TAPLINE_UPSTREAM", &url).env("TAPLINE_LOG_FORMAT", "json").env("TAPLINE_LISTEN", "nonsense");
     // `--listen` is given by the test.
-    let mut binary = Binary::run_as(tapline, &["--no-record"]).await;
-    assert!(binary.greeting.ends_with(&url), "{}", binary.greeting);
-    assert!(binary.line().await.unwrap().starts_with('{'));
+    let binary = Binary::run_as(tapline, &["--no-record"]).await;
+    assert!(binary.greeting.starts_with('{') && binary.greeting.contains(&url), "{}", binary.greeting);
 }
 
 #[tokio::test]

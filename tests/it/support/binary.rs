@@ -48,8 +48,8 @@ impl Binary {
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         let greeting = soon("the first line", stderr.next_line()).await.unwrap().expect("a first line");
-        let url = greeting.split(' ').find(|word| word.starts_with("http://")).expect(&greeting);
-        let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap().parse().unwrap();
+        let (_, url) = greeting.split_once("http://").expect(&greeting);
+        let address = url.split('/').next().unwrap().parse().unwrap();
         Self { child, stderr, address, greeting }
     }
 
