@@ -15,7 +15,7 @@ use crate::exit::{self, ExitError};
 use crate::rules::RuleFiles;
 use crate::secret::Label;
 use crate::tape;
-use crate::text::sanitize;
+use crate::text::{micros_with_unit, sanitize};
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
     if let Some(file) = args.file.as_deref().filter(|file| rules::is_rules(file)) {
@@ -80,6 +80,19 @@ fn summary(config: &Config, upstreams: &[UpstreamChoice]) -> String {
     push_line(&mut text, "records to", recorded(&watch));
     if let Some(filter) = watch.hold.filter(|filter| !filter.trim().is_empty()) {
         push_line(&mut text, "holds", filter);
+    }
+    for (client, patience) in &watch.patience {
+        push_line(
+            &mut text,
+            "patience",
+            format!(
+                "{client} waits {} for a reply",
+                micros_with_unit(u64::try_from(patience.as_micros()).unwrap_or(u64::MAX))
+            ),
+        );
+    }
+    if watch.bell {
+        push_line(&mut text, "bell", "rings when a client is about to give up what is held");
     }
     if control.address.is_none() {
         push_line(&mut text, "control", "off: `tapline attach` does not find it");

@@ -244,7 +244,8 @@ fn stdio_ignores_settings_of_the_working_directory() {
 
 #[test]
 fn check_summarises_the_configuration() {
-    let text = "listen = \"127.0.0.1:0\"\nrecord = false\nhold = \"~m tools/call\"\ndefault = \"a\"\n\
+    let text = "listen = \"127.0.0.1:0\"\nrecord = false\nhold = \"~m tools/call\"\ndefault = \"a\"\nbell = true\n\
+                patience = { claude-code = \"5m\" }\n\
                 [upstreams.a]\ncommand = [\"sh\", \"--token\", \"s3cret\"]\n\
                 [upstreams.b]\nurl = \"https://me:s3cret@example.com/sse?key=s3cret\"\nheaders = { x-key = \"${HOME}s3cret\" }\n";
     let place = Place::new(text, "name = \"far\"");
@@ -262,6 +263,8 @@ fn check_summarises_the_configuration() {
             vec!["/b/mcp", "https://[redacted]@example.com/sse?key=[redacted]", "over", "HTTP+SSE,", "with", "x-key"],
             vec!["records", "to", "nothing"],
             vec!["holds", "~m", "tools/call"],
+            vec!["patience", "claude-code", "waits", "5m00s", "for", "a", "reply"],
+            vec!["bell", "rings", "when", "a", "client", "is", "about", "to", "give", "up", "what", "is", "held"],
         ]
     );
     fs::write(place.path().join("here/other.toml"), "record = true\ntapes = \"~/t\"").unwrap();
