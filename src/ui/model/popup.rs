@@ -4,6 +4,7 @@ use super::input_line::InputLine;
 use super::motion::ListCursor;
 use super::offers::OfferList;
 use super::rule_form::RuleForm;
+use super::wrapped_text::wrapped;
 use crate::envelope::Seq;
 use crate::event::{BlockError, Ticket};
 use crate::mcp::error_code::ErrorCode;
@@ -74,27 +75,12 @@ impl Pager {
     /// Breaks the text into lines again where the width changed.
     pub(crate) fn frame(&mut self, width: usize, height: usize) {
         if self.width != width {
-            self.lines = self.text.lines().flat_map(|line| broken(line, width.max(1))).collect();
+            self.lines = self.text.lines().flat_map(|line| wrapped(line, width.max(1))).map(str::to_owned).collect();
             self.width = width;
         }
         self.height = height;
         self.top = self.top.min(self.lines.len().saturating_sub(height));
     }
-}
-
-fn broken(line: &str, width: usize) -> Vec<String> {
-    let (mut out, mut row, mut used) = (Vec::new(), String::new(), 0);
-    for c in line.chars() {
-        let cells = crate::text::width(c.encode_utf8(&mut [0; 4]));
-        if used + cells > width {
-            out.push(std::mem::take(&mut row));
-            used = 0;
-        }
-        row.push(c);
-        used += cells;
-    }
-    out.push(row);
-    out
 }
 
 /// The answer that a blocked message gets, being filled in.

@@ -29,7 +29,7 @@ impl WrappedText {
 
     pub(crate) fn row(&self, row: usize) -> Option<&str> {
         let (line, range) = self.rows.get(row)?;
-        Some(&self.lines[*line][range.clone()])
+        Some(without_break(&self.lines[*line], range))
     }
 
     /// A row, and so much of the one below that a word broken between the two is whole.
@@ -61,7 +61,19 @@ impl WrappedText {
 /// Bytes of the next row that a match may reach into.
 const OVERLAP: usize = 80;
 
-/// Pieces of a line, each at most so many cells wide; an empty line is one empty piece.
+/// A piece of a line as it is shown: the blank at which it was broken is not.
+fn without_break<'a>(line: &'a str, range: &Range<usize>) -> &'a str {
+    let piece = &line[range.clone()];
+    if range.end < line.len() { piece.strip_suffix(' ').unwrap_or(piece) } else { piece }
+}
+
+/// A line in rows of at most so many cells.
+pub(super) fn wrapped(line: &str, width: usize) -> impl Iterator<Item = &str> {
+    broken(line, width).map(move |range| without_break(line, &range))
+}
+
+/// Pieces of a line, each at most so many cells wide beside the blank at which it ends; an empty line is one empty piece. A word
+/// is broken where it would leave more than two thirds of the row empty.
 fn broken(line: &str, width: usize) -> impl Iterator<Item = Range<usize>> + use<'_> {
     let mut from = 0;
     let mut first = true;
@@ -71,11 +83,15 @@ fn broken(line: &str, width: usize) -> impl Iterator<Item = Range<usize>> + use<
         }
         first = false;
         let start = from;
-        let mut used = 0;
+        let (mut used, mut word, mut is_indent) = (0, start, true);
         for (at, c) in line[start..].char_indices() {
             used += if c.is_ascii() { 1 } else { cells(c.encode_utf8(&mut [0; 4])) };
+            if c == ' ' && !is_indent && used * 3 > width {
+                word = start + at + 1;
+            }
+            is_indent &= c == ' ';
             if used > width {
-                from = start + at;
+                from = if word > start { word } else { start + at };
                 return Some(start..from);
             }
         }
@@ -97,5 +113,14 @@ mod tests {
         assert_eq!(text.wrap(16, 2), Some(1));
         assert_eq!(text.wrap(8, 2), Some(3));
         assert_eq!(text.with_end_of_next(1), "0123456789abcdef");
+        for (line, rows) in [
+            ("the replay ended", vec!["the", "replay", "ended"]),
+            ("a 0123456789", vec!["a 012345", "6789"]),
+            ("01234567 9", vec!["01234567", "9"]),
+            ("0123456  9", vec!["0123456 ", "9"]),
+            ("      abcdef", vec!["      ab", "cdef"]),
+        ] {
+            assert_eq!(wrapped(line, 8).collect::<Vec<_>>(), rows, "{line}");
+        }
     }
 }
