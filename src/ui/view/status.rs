@@ -15,13 +15,18 @@ use crate::ui::theme::Role;
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let mut left = vec![styled(model, Role::Badge, " tapline "), Span::raw(" ")];
-    let (badges, right) = (badges(model), figures(model, width));
+    let (badges, mut right) = (badges(model), figures(model, width));
     let others: usize = left.iter().chain(&badges).chain(&right).map(Span::width).sum();
     left.extend(front(model, width, width.saturating_sub(others)));
     left.extend(badges);
     let used: usize = left.iter().map(Span::width).sum();
     let room = width.saturating_sub(used);
-    let right_width: usize = right.iter().map(Span::width).sum();
+    let wide = |right: &[Span<'_>]| right.iter().map(Span::width).sum::<usize>();
+    // The least telling first.
+    while right.len() > 1 && wide(&right) >= room {
+        right.remove(0);
+    }
+    let right_width = wide(&right);
     if right_width < room {
         left.push(Span::raw(" ".repeat(room - right_width)));
         left.extend(right);
@@ -93,20 +98,21 @@ fn shadow(model: &Model) -> Option<Span<'static>> {
     (!counts.is_empty()).then(|| styled(model, role, text + " "))
 }
 
+/// Those that are wanted most stand last.
 fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {
     let stats = &model.observed.stats;
     let mut spans = Vec::new();
+    // The same figures as on the metrics screen, once there are any.
+    let all = &model.metrics.all;
+    if all.count > 0 && width >= 110 {
+        spans.push(styled(model, Role::Dim, format!("p50 {} p99 {}  ", duration(all.p50), duration(all.p99))));
+    }
     let sessions = &model.observed.sessions;
     if width >= 80 {
         spans.push(styled(model, Role::Dim, format!("{}/{} sessions  ", sessions.open(), sessions.all().len())));
     }
     if let Some(rate) = stats.rate() {
         spans.push(styled(model, Role::Plain, format!("{rate:.1}/s  ")));
-    }
-    // The same figures as on the metrics screen, once there are any.
-    let all = &model.metrics.all;
-    if all.count > 0 && width >= 110 {
-        spans.push(styled(model, Role::Dim, format!("p50 {} p99 {}  ", duration(all.p50), duration(all.p99))));
     }
     let errors = stats.errors;
     let role = if errors > 0 { Role::Bad } else { Role::Dim };
