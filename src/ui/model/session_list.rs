@@ -1,15 +1,24 @@
 //! The sessions, and what can be counted of each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::traffic_stats::TrafficStats;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Origin, Session, SessionState};
+use crate::mcp::method::TOOLS_CALL;
+use crate::message::Kind;
+
+/// Tools of a session whose calls are counted.
+const MOST_TOOLS: usize = 100;
 
 /// One session on the screen.
 pub(crate) struct SessionRow {
     pub(crate) session: Session,
     pub(crate) messages: u64,
-    pub(crate) errors: u64,
+    /// What passed in it, by kind.
+    pub(crate) stats: TrafficStats,
+    /// How often each tool was called.
+    tools: BTreeMap<Box<str>, u64>,
     /// Messages that came while the session was not shown.
     pub(crate) unread: u64,
 }
@@ -21,6 +30,27 @@ impl SessionRow {
             Some(server) if !server.name.is_empty() => &server.name,
             _ => upstream_name(&self.session.upstream),
         }
+    }
+
+    fn count(&mut self, envelope: &Envelope, seen: bool) {
+        self.messages += 1;
+        self.unread += u64::from(!seen);
+        self.stats.count(envelope);
+        let is_call = envelope.kind() == Kind::Request && envelope.method() == Some(TOOLS_CALL);
+        let Some(tool) = envelope.name().filter(|_| is_call) else { return };
+        if let Some(calls) = self.tools.get_mut(tool) {
+            *calls += 1;
+        } else if self.tools.len() < MOST_TOOLS {
+            self.tools.insert(tool.into(), 1);
+        }
+    }
+
+    /// The tools that were called most, with how often.
+    pub(crate) fn top_tools(&self, count: usize) -> Vec<(&str, u64)> {
+        let mut tools: Vec<_> = self.tools.iter().map(|(tool, calls)| (&**tool, *calls)).collect();
+        tools.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+        tools.truncate(count);
+        tools
     }
 
     pub(crate) fn is_shadow(&self) -> bool {
@@ -64,7 +94,13 @@ impl SessionList {
             Some(position) => self.rows[*position].session = session,
             None => {
                 self.by_id.insert(session.id, self.rows.len());
-                self.rows.push(SessionRow { session, messages: 0, errors: 0, unread: 0 });
+                self.rows.push(SessionRow {
+                    session,
+                    messages: 0,
+                    stats: TrafficStats::default(),
+                    tools: BTreeMap::new(),
+                    unread: 0,
+                });
             }
         }
     }
@@ -85,9 +121,7 @@ impl SessionList {
 
     pub(crate) fn count(&mut self, envelope: &Envelope, seen: bool) {
         if let Some(row) = self.get_mut(envelope.session) {
-            row.messages += 1;
-            row.unread += u64::from(!seen);
-            row.errors += u64::from(envelope.is_failure());
+            row.count(envelope, seen);
         }
     }
 

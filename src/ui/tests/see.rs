@@ -30,6 +30,34 @@ fn place_of(rig: &mut Rig, text: &str) -> (u16, u16) {
 }
 
 #[test]
+fn first_line_keeps_the_errors_and_drops_the_least_telling() {
+    let mut rig = busy(120, 36);
+    super::metrics::measure(&mut rig);
+    let mut line = |width| {
+        rig.resize(width, 36);
+        rig.picture().lines().next().unwrap_or_default().to_owned()
+    };
+    let (wide, narrow) = (line(200), line(112));
+    for figure in ["HOLD 2 held", "p50 ", "2/3 sessions", "err 1"] {
+        assert!(wide.contains(figure), "{figure} in {wide}");
+    }
+    assert!(narrow.contains("HOLD 2 held") && narrow.contains("err 1"), "{narrow}");
+}
+
+#[test]
+fn kinds_and_tools_are_those_of_the_session_that_is_shown() {
+    let mut rig = busy(120, 36);
+    super::metrics::measure(&mut rig);
+    let picture = rig.picture();
+    assert!(picture.contains("req       7 notif     2"), "{picture}");
+    let picture = rig.press("tab tab j j enter").picture();
+    for line in ["Kinds, this session", "req       2 notif     0", "Top tools, calls ─", "fetch"] {
+        assert!(picture.contains(line), "{line} in {picture}");
+    }
+    assert!(!picture.contains("read_file"), "{picture}");
+}
+
+#[test]
 fn badges_have_letters_of_their_own_on_every_ground() {
     use crate::ui::settings::ColorTheme;
     for (theme, letters, ground) in [

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, styled, theme};
 use super::status::duration;
 use crate::event::SessionState;
+use crate::event::figures::EndpointFigures;
 use crate::text;
 use crate::ui::model::session_list::SessionRow;
 use crate::ui::model::wrapped_text::WrappedText;
@@ -99,8 +100,8 @@ fn counts_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'stat
     if held > 0 {
         grave.push(styled(model, Role::Held, format!("  {held} held")));
     }
-    if row.errors > 0 {
-        grave.push(styled(model, Role::Bad, format!("  {} err", grouped(row.errors))));
+    if row.stats.errors > 0 {
+        grave.push(styled(model, Role::Bad, format!("  {} err", grouped(row.stats.errors))));
     }
     let needed: usize = spans.iter().chain(&grave).map(Span::width).sum();
     if needed <= width {
@@ -125,8 +126,10 @@ fn reason_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'stat
     rows.map(|row| Line::from(styled(model, role, format!("   {}", row.trim_start())))).collect()
 }
 
+/// Of the session that the list is narrowed to, else of all.
 fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
-    let stats = &model.observed.stats;
+    let only = model.list().only.and_then(|id| model.observed.sessions.get(id));
+    let stats = only.map_or(&model.observed.stats, |row| &row.stats);
     let rule = |title: &str| {
         let line = theme(model).glyphs().line;
         let title = format!("{line}{title}");
@@ -143,21 +146,31 @@ fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
         Line::from(styled(model, Role::Plain, one(a, b) + &one(c, d)))
     };
     let mut lines = vec![
-        rule(" Kinds "),
+        rule(if only.is_some() { " Kinds, this session " } else { " Kinds " }),
         pair("req", stats.requests, "notif", stats.notifications),
         pair("res", stats.results, "fail", stats.errors),
     ];
-    let tools = model.metrics.top_tools(4);
+    let tools = top_tools(model, only);
     if !tools.is_empty() {
-        lines.push(rule(" Top tools, calls, p90 "));
+        lines.push(rule(if only.is_some() { " Top tools, calls " } else { " Top tools, calls, p90 " }));
     }
-    lines.extend(tools.into_iter().map(|tool| {
-        let p90 = if tool.took.count > 0 { duration(tool.took.p90) } else { String::new() };
-        let name = cell(tool.name.as_deref().unwrap_or_default(), width.saturating_sub(14));
-        let text = format!(" {name}{}{} ", right(&text::count(tool.calls), 5), right(&p90, 7));
+    lines.extend(tools.into_iter().map(|(tool, calls, p90)| {
+        let name = cell(tool, width.saturating_sub(14));
+        let text = format!(" {name}{}{} ", right(&text::count(calls), 5), right(&p90, 7));
         Line::from(styled(model, Role::Plain, text))
     }));
     lines
+}
+
+/// The tools that were called most: how often, and what nine of ten calls took, which is known of all sessions together.
+fn top_tools<'a>(model: &'a Model, only: Option<&'a SessionRow>) -> Vec<(&'a str, u64, String)> {
+    const MOST: usize = 4;
+    if let Some(row) = only {
+        return row.top_tools(MOST).into_iter().map(|(tool, calls)| (tool, calls, String::new())).collect();
+    }
+    let tools = model.metrics.top_tools(MOST).into_iter();
+    let p90 = |tool: &EndpointFigures| if tool.took.count > 0 { duration(tool.took.p90) } else { String::new() };
+    tools.map(|tool| (tool.name.as_deref().unwrap_or_default(), tool.calls, p90(tool))).collect()
 }
 
 /// When a session began.
