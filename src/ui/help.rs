@@ -83,8 +83,9 @@ pub(crate) fn help_rows(model: &Model, search: &str, width: u16) -> Vec<HelpRow>
     let own = &model.settings.keys;
     let (here, elsewhere) = in_order(model);
     for context in &here {
-        let entries = shown(own, *context)
-            .map(|(binding, keys)| (keys, binding.help, Some(binding.action).filter(|_| (binding.when)(model))));
+        let entries = shown(own, *context).filter(|(binding, _)| !is_told_further_out(model, &here, binding));
+        let entries =
+            entries.map(|(binding, keys)| (keys, binding.help, Some(binding.action).filter(|_| (binding.when)(model))));
         rows.section(context.title(), entries);
     }
     rows.section("signs", SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), *what, None)));
@@ -94,6 +95,13 @@ pub(crate) fn help_rows(model: &Model, search: &str, width: u16) -> Vec<HelpRow>
         rows.section(context.title(), entries);
     }
     rows.rows
+}
+
+/// Whether the keys do the same now as what is told of another place around this one, which is true here.
+fn is_told_further_out(model: &Model, here: &[KeyContext], this: &KeyBinding) -> bool {
+    let around = here.iter().skip_while(|context| **context != this.on).skip(1);
+    let is_it = |(it, _): (&KeyBinding, _)| it.action == this.action && it.keys == this.keys && (it.when)(model);
+    !(this.when)(model) && around.into_iter().any(|context| bindings(&model.settings.keys, *context).any(is_it))
 }
 
 /// What the keys were about before the help took them, and the rest.

@@ -125,6 +125,7 @@ fn ask(model: &mut Model, action: Action) {
         Action::PreviousField => next_field(model, -1),
         Action::PickSession => sessions::open_session_popup(model),
         Action::Type(PromptKind::Comment) => marks::open_comment(model),
+        Action::Type(PromptKind::TapeName | PromptKind::TapeNote) if tapes::is_recorded_now(model) => {}
         Action::Type(asked) => prompt::open_prompt(model, asked),
         Action::ToggleFilter => prompt::toggle_filter(model),
         Action::Older => prompt::step(model, -1),

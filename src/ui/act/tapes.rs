@@ -67,7 +67,7 @@ fn tend(model: &mut Model, edit: TapeEdit) {
 }
 
 /// Whether a session still writes to the tape, which is said then.
-fn is_recorded_now(model: &mut Model) -> bool {
+pub(super) fn is_recorded_now(model: &mut Model) -> bool {
     let path = model.tapes.selected().map(|tape| tape.path.clone());
     let open = model.observed.sessions.all().iter().filter(|row| row.closed().is_none());
     let is_open = open.filter_map(|row| row.session.tape.as_deref()).any(|tape| Some(tape) == path.as_deref());

@@ -92,6 +92,9 @@ pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
         bindings.find(|(_, keys)| keys.contains(&name.as_str())).map(|(binding, _)| binding)
     };
     if let Some(binding) = contexts(model).into_iter().find_map(of) {
+        if matches!(binding.action, Action::Screen(_)) {
+            return format!("`{name}`: you are there already, this screen shows {}", binding.help);
+        }
         return format!("`{name}` ({}): there is nothing here for that", binding.help);
     }
     let elsewhere = [KeyContext::List, KeyContext::Detail, KeyContext::Queue, KeyContext::Tapes, KeyContext::Metrics];

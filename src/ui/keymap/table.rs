@@ -245,12 +245,11 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(Model::can_restart),
     key(C::Sessions, &["q", "esc"], A::Back, "back", "back to the messages"),
     // The detail.
-    key(C::Detail, &["enter"], A::FoldToggle, "fold", "fold or open, or read a long string")
-        .when(|m| m.detail.fold().is_some()),
+    key(C::Detail, &["enter"], A::FoldToggle, "fold", "fold or open").when(|m| m.detail.fold().is_some()),
     key(C::Detail, &["enter"], A::Open, "read", "read the long string").when(|m| m.detail.long_string().is_some()),
     key(C::Detail, &["enter", "c"], A::EditValue, "change", "change the value under the cursor")
         .when(Model::can_edit_value),
-    key(C::Detail, &["l", "right"], A::Right, "next side", "next side: tree, text, raw, pair, diff, facts"),
+    key(C::Detail, &["l", "right"], A::Right, "next side", "next side: tree, content, text, raw, pair, diff, facts"),
     key(C::Detail, &["h", "left"], A::Left, "", "previous side"),
     // Also where nothing is folded: else the key after it would be a command of its own.
     key(C::Detail, &["z"], A::FoldMenu, "folds", "fold"),

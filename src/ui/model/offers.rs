@@ -132,21 +132,26 @@ impl OfferList {
         lines.flat_map(|line| text::in_rows(&text::sanitize(line), width.saturating_sub(2), MOST_ROWS)).collect()
     }
 
-    /// Those that what is typed leaves.
+    /// Those that what is typed leaves, those first whose names begin with it or have it.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &ServerOffer> {
         let search = self.search.text().to_lowercase();
-        let has_it = move |offer: &&ServerOffer| {
-            offer.name.to_lowercase().contains(&search) || offer.about.to_lowercase().contains(&search)
+        let rank = |offer: &ServerOffer| match offer.name.to_lowercase().find(&search) {
+            Some(at) => usize::from(at > 0),
+            None => 2,
         };
+        let has_it = |offer: &&ServerOffer| rank(offer) < 2 || offer.about.to_lowercase().contains(&search);
         // Where none has it as it stands, its letters may be spread over a name.
-        let letters: Vec<char> = self.search.text().to_lowercase().chars().collect();
-        let is_spread = move |offer: &&ServerOffer| {
+        let is_spread = |offer: &&ServerOffer| {
             let name = offer.name.to_lowercase();
             let mut rest = name.chars();
-            letters.iter().all(|letter| rest.any(|other| other == *letter))
+            search.chars().all(|letter| rest.any(|other| other == letter))
         };
-        let any_has_it = self.offers.iter().any(|offer| has_it(&offer));
-        self.offers.iter().filter(move |offer| if any_has_it { has_it(offer) } else { is_spread(offer) })
+        let mut shown: Vec<_> = self.offers.iter().filter(has_it).collect();
+        if shown.is_empty() {
+            shown = self.offers.iter().filter(is_spread).collect();
+        }
+        shown.sort_by_key(|offer| rank(offer));
+        shown.into_iter()
     }
 
     pub(crate) fn chosen(&self) -> Option<&ServerOffer> {
@@ -331,6 +336,32 @@ pub(crate) fn skeleton(schema: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offers_with_names_that_have_what_is_typed_come_first() {
+        let offer = |name: &str, about: &str| ServerOffer {
+            kind: "tool",
+            name: name.to_owned(),
+            about: about.to_owned(),
+            definition: String::new(),
+            change: OfferChange::None,
+            request: String::new(),
+            to: Direction::ToServer,
+        };
+        let offers =
+            vec![offer("get-content", "a long text"), offer("run-long", ""), offer("longest", ""), offer("l", "")];
+        let mut list = OfferList {
+            session: SessionId(uuid::Uuid::nil()),
+            offers,
+            about: Vec::new(),
+            search: InputLine::new("LONG"),
+            place: ListCursor::default(),
+        };
+        let names = |list: &OfferList| list.shown().map(|offer| offer.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&list), ["longest", "run-long", "get-content"]);
+        list.search = InputLine::new("gtc");
+        assert_eq!(names(&list), ["get-content"]);
+    }
 
     #[test]
     fn skeleton_is_what_the_schema_asks_for() {

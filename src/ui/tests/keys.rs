@@ -556,7 +556,29 @@ fn tape_is_renamed_noted_and_deleted_after_a_question() {
     let path = std::path::Path::new("/tapes/demo.tape.jsonl");
     rig.on_event(Event::SessionOpened(Session { tape: Some(path.into()), ..recorded }.into()));
     assert_eq!(rig.press("d y").sent(), "");
-    assert!(rig.press("d").picture().contains("a session is being recorded"), "{}", rig.picture());
+    for key in ["d", "R", ";"] {
+        assert!(rig.press(key).picture().contains("a session is being recorded"), "{key}: {}", rig.picture());
+        assert!(rig.model.prompt.is_none(), "{key}: nothing is asked that cannot be done");
+    }
+}
+
+#[test]
+fn key_of_the_screen_that_is_shown_says_so() {
+    let mut rig = busy(120, 36);
+    for (key, what) in [("1", "the live messages"), ("2", "the hold queue"), ("4", "tapes, to read and to play")] {
+        rig.press(key).press(key);
+        let said = format!("`{key}`: you are there already, this screen shows {what}");
+        assert!(rig.picture().contains(&said), "{}", rig.picture());
+    }
+}
+
+#[test]
+fn help_tells_each_key_once_where_it_works() {
+    let mut rig = busy(120, 36);
+    let picture = rig.press("?").typing("close the tape").picture();
+    assert!(!picture.contains("q, esc"), "no tape is open: {picture}");
+    let picture = rig.press("esc : 1 1 9 3 enter enter ?").typing("long string").picture();
+    assert_eq!(picture.matches("read the long string").count(), 1, "{picture}");
 }
 
 #[test]
