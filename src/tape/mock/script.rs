@@ -67,6 +67,17 @@ pub(super) struct MockedExchange {
     clock: u64,
 }
 
+impl MockedExchange {
+    /// This was no part of it; all others happen when they did.
+    fn forget(&mut self, event: usize) {
+        let MockedEvent { gap, .. } = self.events.remove(event);
+        match self.events.get_mut(event) {
+            Some(next) => next.gap += gap,
+            None => self.clock -= gap,
+        }
+    }
+}
+
 /// One step of what came of it.
 #[derive(Debug)]
 pub(super) struct MockedEvent {
@@ -206,11 +217,28 @@ struct OpenEnds {
     by_seq: HashMap<Seq, usize>,
     /// Requests without a reply so far, in order.
     requests: Vec<(Id, usize)>,
+    /// Requests that an answer without a name was taken for the reply of.
+    refused: Vec<NamelessRefusal>,
     by_token: HashMap<Id, usize>,
     /// Requests of the server, by what they came of.
     questions: HashMap<Id, usize>,
     /// What the client said last.
     last: Option<usize>,
+}
+
+impl OpenEnds {
+    /// The latest request of this id that no reply has come for.
+    fn request(&self, id: &Id) -> Option<usize> {
+        let waiting = self.requests.iter().rfind(|(open, _)| id.may_mean(open)).map(|(_, at)| *at);
+        waiting.or_else(|| self.refused.iter().rfind(|it| id.may_mean(&it.id)).map(|it| it.at))
+    }
+}
+
+struct NamelessRefusal {
+    id: Id,
+    at: usize,
+    /// Which of what came of it.
+    event: usize,
 }
 
 struct TapeBuilder<'a> {
@@ -252,8 +280,7 @@ impl TapeBuilder<'_> {
             Kind::Request => self.began(message, envelope),
             Kind::Notification => {
                 let taken_back = meta::cancelled_id(message);
-                let open = taken_back.and_then(|id| self.open.requests.iter().rfind(|(open, _)| id.may_mean(open)));
-                if let Some((_, at)) = open.cloned() {
+                if let Some(at) = taken_back.and_then(|id| self.open.request(&id)) {
                     self.push(at, envelope.at, MockedAct::AwaitCancel);
                 }
                 self.began(message, envelope);
@@ -327,16 +354,29 @@ impl TapeBuilder<'_> {
     /// The request that a reply answers, which is open no more.
     fn answered(&mut self, reply: &Message, envelope: &Envelope) -> Option<usize> {
         let by_seq = envelope.reply_to.as_ref().and_then(|to| self.open.by_seq.get(&to.seq).copied());
-        let position = self.open.requests.iter().rposition(|(id, at)| match by_seq {
+        let is_of = |(id, at): &(Id, usize)| match by_seq {
             Some(known) => known == *at && reply.id().is_none_or(|own| own.is_null() || own.may_mean(id)),
             None => reply.id().is_some_and(|own| own.may_mean(id)),
-        });
-        // An HTTP server that refuses a request as a whole may name none.
+        };
+        if let Some(position) = self.open.requests.iter().rposition(is_of) {
+            let (_, at) = self.open.requests.remove(position);
+            self.script.exchanges[at].is_answered = true;
+            self.script.exchanges[at].is_refused = reply.id().is_none_or(Id::is_null);
+            return Some(at);
+        }
+        if let Some(position) = self.open.refused.iter().rposition(|it| is_of(&(it.id.clone(), it.at))) {
+            let NamelessRefusal { at, event, .. } = self.open.refused.remove(position);
+            self.script.exchanges[at].forget(event);
+            self.script.exchanges[at].is_refused = false;
+            return Some(at);
+        }
+        // An HTTP server that refuses a request as a whole may name none. So does one that refuses something else meanwhile, a GET for
+        // example: it was meant as long as no reply of its own comes.
         let is_nameless = reply.id().is_none_or(Id::is_null) && self.open.requests.len() == 1;
-        let position = position.or_else(|| is_nameless.then_some(0))?;
-        let (_, at) = self.open.requests.remove(position);
-        self.script.exchanges[at].is_answered = true;
-        self.script.exchanges[at].is_refused = reply.id().is_none_or(Id::is_null);
+        let (id, at) = is_nameless.then(|| self.open.requests.pop())??;
+        let exchange = &mut self.script.exchanges[at];
+        (exchange.is_answered, exchange.is_refused) = (true, true);
+        self.open.refused.push(NamelessRefusal { id, at, event: exchange.events.len() });
         Some(at)
     }
 
@@ -346,11 +386,8 @@ impl TapeBuilder<'_> {
         if let Some(token) = of_token.filter(|_| message.method() == Some(method::PROGRESS)) {
             return self.open.by_token.get(&token).copied();
         }
-        if let Some(id) = meta::subscription_id(message) {
-            let known = self.open.requests.iter().rfind(|(open, _)| id.may_mean(open));
-            if let Some((_, at)) = known {
-                return Some(*at);
-            }
+        if let Some(at) = meta::subscription_id(message).and_then(|id| self.open.request(&id)) {
+            return Some(at);
         }
         match &self.open.requests[..] {
             [(_, only)] => Some(*only),

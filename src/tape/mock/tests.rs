@@ -237,6 +237,17 @@ fn discover_that_an_older_server_refused_is_an_unknown_method() {
 }
 
 #[test]
+fn refusal_without_a_name_is_no_reply_where_the_reply_comes_later() {
+    // The body of a GET that was refused while a call waited.
+    let refused = r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Method not allowed."},"id":null}"#;
+    let lines = [(0, "c2s", ASKED), (5, "s2c", refused), (20, "s2c", FIRST)];
+    let mock = mock(&[&lines], MockOptions { speed: Speed::Times(1.0), ..MockOptions::default() });
+    let mut client = Client::of(&mock);
+    assert!(client.say(ASKED).is_empty() && client.wait(19).is_empty());
+    assert_eq!(client.wait(1), [FIRST]);
+}
+
+#[test]
 fn request_without_a_recorded_reply_is_told_of() {
     let mock = mock(&[&[(0, "c2s", ASKED)]], MockOptions::default());
     let told = Client::of(&mock).say(ASKED);
