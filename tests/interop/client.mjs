@@ -86,14 +86,14 @@ write("connected", {
   capabilities: client.getServerCapabilities(),
   instructions: client.getInstructions() ?? null,
 });
+// A server may ask for the roots first, and learn what to offer: before anything else is asked, or it may come meanwhile.
+await until(() => asked.length > 0, 700);
+await sleep(100);
+write("asked at the start", { asked });
 if (era === "legacy") {
   await outcome("ping", () => client.ping());
   await outcome("logging/setLevel", () => client.setLoggingLevel("debug"));
 }
-// A server may ask for the roots first, and learn what to offer.
-await until(() => asked.length > 0, 700);
-await sleep(100);
-write("asked at the start", { asked });
 // Whether this is heard is a race of the client's: its listening stream against what makes the server say it.
 aside.delete("tools/list_changed ");
 

@@ -126,9 +126,6 @@ async def talk(client):
         capabilities=client.server_capabilities,
         instructions=client.instructions,
     )
-    if era == "legacy":
-        await outcome("ping", lambda _: client.send_ping())
-        await outcome("logging/setLevel", lambda _: client.set_logging_level("debug"))
 
     async def was_asked():
         return bool(asked)
@@ -136,6 +133,9 @@ async def talk(client):
     await until(was_asked, 0.7)
     await anyio.sleep(0.1)
     write("asked at the start", asked=list(asked))
+    if era == "legacy":
+        await outcome("ping", lambda _: client.send_ping())
+        await outcome("logging/setLevel", lambda _: client.set_logging_level("debug"))
     # Whether this is heard is a race of the client's: its listening stream against what makes the server say it.
     aside.pop("notifications/tools/list_changed ", None)
 

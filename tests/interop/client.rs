@@ -218,16 +218,16 @@ impl Conversation {
     }
 
     async fn begin(&mut self, server: &Server) {
-        if !server.modern {
-            self.ask("ping", "ping", Value::Null).await;
-            self.ask("logging/setLevel", "logging/setLevel", json!({"level": "debug"})).await;
-        }
         // A server may ask for the roots first, and learn what to offer.
         let notes = self.notes.clone();
         until(Duration::from_millis(700), || !notes.seen().asked.is_empty()).await;
         sleep(Duration::from_millis(100)).await;
         let asked = std::mem::take(&mut self.notes.seen().asked);
         self.write("asked at the start", &json!({"asked": asked}));
+        if !server.modern {
+            self.ask("ping", "ping", Value::Null).await;
+            self.ask("logging/setLevel", "logging/setLevel", json!({"level": "debug"})).await;
+        }
         // Whether this is heard is a race of the client's: its listening stream against what makes the server say it.
         self.notes.seen().aside.remove("tools/list_changed");
     }

@@ -64,7 +64,7 @@ export const SERVERS = {
   cron: { command: [join(DIR, "npm/node_modules/mcp-cron-linux-amd64/bin/mcp-cron")], args: ["--transport", "stdio"], race: ["notifications/tools/list_changed"] },
   commander: { command: npm("@wonderwhy-er/desktop-commander/dist/index.js"), args: ["--no-onboarding"],
     // What it tells of other processes and of its own past depends on both.
-    skip: ["give_feedback_to_desktop_commander", "get_prompts", "write_pdf", "kill_process", "track_ui_event", "list_processes", "get_usage_stats", "get_recent_tool_calls"],
+    skip: ["give_feedback_to_desktop_commander", "get_prompts", "write_pdf", "kill_process", "track_ui_event", "list_processes", "get_usage_stats", "get_recent_tool_calls"], live: ["list_searches"],
     calls: [
       ["start_process", { command: "sh -c 'echo started; sleep 4; echo over'", timeout_ms: 2000 }],
       ["read_process_output", (replies) => ({ pid: Number(last(/PID (\d+)/)(replies)), timeout_ms: 6000 })],
