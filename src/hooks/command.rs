@@ -71,7 +71,9 @@ impl RunningHook {
     fn start(words: &[String]) -> Result<Self, String> {
         let (program, arguments) = words.split_first().ok_or("it has no program")?;
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // A group of its own, to end with all that it started.
+        command.process_group(0).kill_on_drop(true);
         let mut child = command.spawn().map_err(|why| format!("`{program}` cannot be started: {why}"))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(format!("`{program}` has no pipes"));
@@ -135,7 +137,22 @@ impl RunningHook {
 
     async fn end(mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill().await;
+        self.kill_group();
+        let _ = self.child.wait().await;
+    }
+
+    fn kill_group(&self) {
+        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+impl Drop for RunningHook {
+    fn drop(&mut self) {
+        // One that was waited for has no number any more.
+        self.kill_group();
     }
 }
 

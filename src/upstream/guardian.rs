@@ -41,7 +41,8 @@ struct WatchedGroup {
     started: u64,
 }
 
-/// A process group that dies with us; dropping it says that the group has ended.
+/// A process group that dies with us. Dropping it kills what is left of the group: where the leader has ended or been killed, and also
+/// where the task that waits for it goes unfinished with its runtime, which by itself would end the leader alone.
 pub struct GuardedGroup {
     guardian: Guardian,
     group: u32,
@@ -143,6 +144,10 @@ impl WatchedGroup {
 
 impl Drop for GuardedGroup {
     fn drop(&mut self) {
+        if let Some(group) = i32::try_from(self.group).ok().and_then(Pid::from_raw) {
+            // It may be gone already: that is what was wanted.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let mut watched = self.guardian.watched.lock();
         watched.groups.remove(&self.group);
         watched.write(&format!("-{}\n", self.group));

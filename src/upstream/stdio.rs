@@ -527,7 +527,6 @@ async fn until_ended(
         },
     };
     // Whatever it started and left behind goes with it.
-    send_signal(group, rustix::process::Signal::KILL);
     drop(watch);
     status
 }

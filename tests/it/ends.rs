@@ -211,6 +211,20 @@ async fn deaf_child_is_told_to_a_client_over_http() {
     }
 }
 
+#[test]
+fn child_of_a_core_that_goes_unfinished_takes_with_it_what_it_started() {
+    let alive = ProcessAlive::new();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let going = runtime();
+    going.block_on(async {
+        let rig = Rig::script(&format!("{}sleep 1000 &\n{ECHO}", alive.line())).await;
+        rig.client().await.initialize().await;
+    });
+    // Without a word to the child: the task that waits for it goes with its runtime.
+    drop(going);
+    runtime().block_on(alive.ended());
+}
+
 #[tokio::test]
 async fn session_that_is_deleted_meanwhile_is_said_to_its_calls() {
     let rig = Rig::script(ECHO).await;

@@ -12,7 +12,7 @@ use tapline::event::figures::Figures;
 use tapline::event::{Command, Decision, Event, Level, OnQuit, RuleCommand};
 use tapline::rules::RuleFiles;
 
-use crate::support::{Client, Rig, Server, settings, tapline_binary};
+use crate::support::{Client, ProcessAlive, Rig, Server, settings, tapline_binary};
 
 const CALL: &str = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{ \"name\":\"search\",\"arguments\":{\"q\":\"\\u00e9\",\"n\":12345678901234567890123}}}";
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
@@ -121,6 +121,20 @@ async fn hook_that_hangs_or_dies_leaves_its_message_to_the_policy() {
         assert_eq!(said["error"]["message"], format!("the hook of rule `r` failed: {why}"));
         assert!(server.is_idle());
     }
+}
+
+#[tokio::test]
+async fn hook_that_hangs_takes_with_it_what_it_started() {
+    let place = tempfile::tempdir().unwrap();
+    let alive = ProcessAlive::new();
+    let file = place.path().join("hook.sh");
+    std::fs::write(&file, alive.line() + "sleep 600 & wait").unwrap();
+    let action = format!("{{ hook = {{ command = [\"sh\", \"{}\"], timeout = \"200ms\" }} }}", file.display());
+    let HookStage { mut server, mut client, .. } = stage(&rule(&action)).await;
+    client.post(CALL).await;
+    server.next().await.json(REPLY).await;
+    client.response().await;
+    alive.ended().await;
 }
 
 #[tokio::test]
