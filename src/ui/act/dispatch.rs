@@ -199,6 +199,7 @@ fn look(model: &mut Model, action: Action) {
         Action::Timeline => insight::timeline(model),
         Action::Sequence => insight::sequence(model),
         Action::Suspend => suspend(model),
+        Action::UndoLast => model.undo_last(),
         Action::Mark => marks::mark(model),
         Action::OnlyMarked => marks::only_marked(model),
         Action::Unmark => marks::unmark(model),

@@ -10,6 +10,7 @@ use crate::ui::keymap::Action;
 use crate::ui::model::detail::DetailTab;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
 use crate::ui::model::own_call::OwnCall;
+use crate::ui::model::undo::UndoStep;
 use crate::ui::model::{Effect, Model};
 
 /// What a text must be to be sent.
@@ -86,6 +87,7 @@ pub(super) fn resend(model: &mut Model) {
 
 fn send_again(model: &mut Model, session: SessionId, seq: Seq, message: Message) {
     model.send(Command::Send { session, message });
+    model.undo.push(UndoStep::Gone(format!("{seq} has gone out again, and nothing takes that back")));
     let past = passed_by(model);
     model.notify(format!("{seq} sent again{past}; its reply is shown here and not delivered"));
 }
@@ -194,7 +196,7 @@ pub(super) fn close_editor(model: &mut Model) {
         return;
     }
     if editor.touched() {
-        model.queue.drafts.insert(editor.seq, Arc::new(editor.area.lines().to_vec()));
+        model.set_draft(editor.seq, Some(Arc::new(editor.area.lines().to_vec())));
         model.notify(match editor.target {
             EditTarget::Held(_) => {
                 "draft kept: `<held forward>` sends it, `<held edit>` opens it again, `<held original>` discards it"
@@ -204,7 +206,7 @@ pub(super) fn close_editor(model: &mut Model) {
             }
         });
     } else {
-        model.queue.drafts.remove(&editor.seq);
+        model.set_draft(editor.seq, None);
     }
 }
 

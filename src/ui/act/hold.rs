@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::prompt::open_prompt;
-use crate::envelope::{Envelope, ReplyTo, Subject};
+use crate::envelope::{Direction, Envelope, ReplyTo, Subject};
 use crate::event::{BlockError, Command, Decision, Held, Holding, Then, Ticket};
 use crate::filter::Filter;
 use crate::mcp::meta::requested_progress;
@@ -15,6 +15,7 @@ use crate::ui::model::answer::answer_skeleton;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
 use crate::ui::model::popup::{BlockForm, Confirmation, Popup};
 use crate::ui::model::prompt::PromptKind;
+use crate::ui::model::undo::UndoStep;
 
 /// Above this many, forwarding all is asked.
 const MANY: usize = 50;
@@ -27,7 +28,7 @@ pub(super) fn toggle(model: &mut Model) {
         (false, _) if holding.filter.is_empty() => open_prompt(model, PromptKind::Hold),
         (false, _) => {
             let filter = holding.filter.clone();
-            model.send(Command::SetHolding(Holding { on: true, filter }));
+            model.set_holding(Holding { on: true, filter });
         }
     }
 }
@@ -35,7 +36,7 @@ pub(super) fn toggle(model: &mut Model) {
 pub(super) fn turn_off(model: &mut Model, forward: bool) {
     model.popup = None;
     let filter = model.observed.holding.filter.clone();
-    model.send(Command::SetHolding(Holding { on: false, filter }));
+    model.set_holding(Holding { on: false, filter });
     if forward {
         forward_all_now(model);
     }
@@ -90,6 +91,7 @@ pub(super) fn settle_ticket(model: &mut Model, ticket: Ticket, decision: Decisio
         return model.notify("already decided");
     }
     let said = sent_words(model, held, &decision, then);
+    model.undo.push(UndoStep::Gone(gone_words(&held.envelope, &decision)));
     model.queue.drafts.remove(&held.envelope.seq);
     model.queue.decided(&model.observed.held, ticket);
     model.send(Command::Settle { ticket, decision, then });
@@ -117,6 +119,18 @@ fn sent_words(model: &Model, held: &Held, decision: &Decision, then: Then) -> St
         Then::Nothing => {}
     }
     words
+}
+
+/// Why a decision is for good, and what can be done instead.
+fn gone_words(held: &Envelope, decision: &Decision) -> String {
+    let seq = held.seq;
+    let is_call = held.kind() == Kind::Request && held.direction == Direction::ToServer;
+    let again = if is_call { ": `<messages edit>` in the list edits it and sends it again" } else { "" };
+    match decision {
+        Decision::Forward | Decision::Edit(_) => format!("{seq} has gone out, and nothing takes that back{again}"),
+        Decision::Block(_) => format!("{seq} is answered, and its sender has the answer{again}"),
+        Decision::Drop => format!("{seq} was dropped, and its sender waits for nothing{again}"),
+    }
 }
 
 /// Whether what is held now holds the reply to this request as well, as far as that can be known before it is there.
@@ -166,6 +180,8 @@ pub(super) fn forward_all_now(model: &mut Model) {
         _ => "; their replies are held too",
     };
     model.notify(format!("{} sent{too}", tickets.len()));
+    let gone = format!("the {} that were sent have gone out, and nothing takes that back", tickets.len());
+    model.undo.push(UndoStep::Gone(gone));
     model.queue.sent.extend(tickets);
     model.send(Command::ForwardAll);
 }
@@ -234,8 +250,8 @@ pub(super) fn answer_with(model: &mut Model, ticket: Ticket, reply: &Message) {
 
 pub(super) fn revert(model: &mut Model) {
     if let Some(seq) = model.held_here().map(|held| held.envelope.seq) {
-        model.queue.drafts.remove(&seq);
-        model.notify("draft discarded");
+        model.set_draft(seq, None);
+        model.notify("draft discarded: `<queue undo-last>` has it again");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Marks and comments, and two messages side by side.
 
 use super::prompt::set_filter;
+use crate::envelope::Seq;
 use crate::filter::Filter;
 use crate::ui::diff::{diff_json, signed_text};
 use crate::ui::model::Model;
@@ -15,9 +16,10 @@ pub(super) fn mark(model: &mut Model) {
     let Some(seq) = model.selected().map(|row| row.envelope.seq) else { return };
     let (rows, list) = model.rows_mut();
     let mark = rows.mark(seq).cloned().unwrap_or_default();
-    rows.set_mark(seq, MessageMark { is_marked: !mark.is_marked, ..mark });
+    rows.set_mark(seq, MessageMark { is_marked: !mark.is_marked, ..mark.clone() });
     list.changed(rows, seq, false);
     list.go(rows, Motion::Down);
+    model.remember_marks(vec![(seq, mark)]);
 }
 
 /// Only what is marked, or all again.
@@ -35,7 +37,12 @@ pub(super) fn unmark(model: &mut Model) {
     for seq in &seqs {
         list.changed(rows, *seq, false);
     }
-    model.notify(format!("{} unmarked", seqs.len()));
+    let before = |seq: &Seq| (*seq, MessageMark { is_marked: true, ..rows.mark(*seq).cloned().unwrap_or_default() });
+    let before: Vec<_> = seqs.iter().map(before).collect();
+    if !before.is_empty() {
+        model.remember_marks(before);
+    }
+    model.notify(format!("{} unmarked: `<messages undo-last>` marks them again", seqs.len()));
 }
 
 /// `;`: a line for what is to be noted of the message.
@@ -52,9 +59,10 @@ pub(super) fn comment(model: &mut Model) {
     let Some(seq) = model.selected().map(|row| row.envelope.seq) else { return };
     let comment = prompt.line.text().trim().to_owned();
     let (rows, list) = model.rows_mut();
-    let is_marked = rows.mark(seq).is_some_and(|mark| mark.is_marked);
-    rows.set_mark(seq, MessageMark { is_marked, comment });
+    let before = rows.mark(seq).cloned().unwrap_or_default();
+    rows.set_mark(seq, MessageMark { is_marked: before.is_marked, comment });
     list.changed(rows, seq, false);
+    model.remember_marks(vec![(seq, before)]);
 }
 
 /// `d`: one side of a comparison, and then the other.

@@ -1,7 +1,7 @@
 //! The line in which something is typed: a filter, a hold filter, a command, what is searched for.
 
 use super::search::search_changed;
-use crate::event::{Command, Holding};
+use crate::event::Holding;
 use crate::filter::{Filter, FilterPlace};
 use crate::ui::model::Model;
 use crate::ui::model::completion::Completions;
@@ -135,10 +135,10 @@ pub(super) fn accept_prompt(model: &mut Model) {
     let written_out = prompt.kind == PromptKind::Hold && filter.as_ref().is_some_and(|(text, _)| text.contains('@'));
     let text = filter.map(|(text, filter)| if written_out { filter.to_string() } else { text }).unwrap_or_default();
     match prompt.kind {
-        PromptKind::Hold if text.is_empty() => model.send(Command::SetHolding(Holding { on: false, filter: text })),
+        PromptKind::Hold if text.is_empty() => model.set_holding(Holding { on: false, filter: text }),
         PromptKind::Hold => {
             remember(model, text.clone());
-            model.send(Command::SetHolding(Holding { on: true, filter: text }));
+            model.set_holding(Holding { on: true, filter: text });
         }
         _ if !text.is_empty() => {
             remember(model, text);

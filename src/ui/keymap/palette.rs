@@ -256,6 +256,7 @@ impl Action {
             Self::Mark => "mark",
             Self::OnlyMarked => "marked",
             Self::Unmark => "unmark",
+            Self::UndoLast => "undo-last",
             Self::Compare => "compare",
             Self::Sort => "order",
             Self::Compose => "call",

@@ -67,6 +67,7 @@ pub(crate) enum Action {
     Mark,
     OnlyMarked,
     Unmark,
+    UndoLast,
     Compare,
     Sort,
     Compose,
@@ -223,6 +224,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::List, &["m"], A::Mark, "", "mark the message, or take its mark away").when(Model::has_rows),
     key(C::List, &["M"], A::OnlyMarked, "", "only what is marked, or all again").when(|m| m.pane == Pane::List),
     key(C::List, &["U"], A::Unmark, "", "take all marks away").when(Model::has_rows),
+    key(C::List, &["u"], A::UndoLast, "", "take back the last draft, mark, comment or change of the hold")
+        .when(Model::can_undo),
     key(C::List, &[";"], A::Type(PromptKind::Comment), "", "write a comment beside the message").when(Model::has_rows),
     key(C::List, &["d"], A::Compare, "", "compare with another message: the same key there").when(Model::has_rows),
     key(C::List, &["o"], A::Sort, "", "sort by time, duration, size or name").when(Model::has_rows),
@@ -286,6 +289,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(Model::holds),
     key(C::Queue, &["i"], A::Type(PromptKind::Hold), "hold filter", "say which messages are held"),
     key(C::Queue, &["I"], A::Hold, "hold on/off", "hold on or off"),
+    key(
+        C::Queue,
+        &["u"],
+        A::UndoLast,
+        "",
+        "take back the last draft or change of the hold; what has left says why not",
+    )
+    .when(Model::can_undo),
     key(C::Queue, &["q", "esc"], A::Back, "back", "back to the messages").when(|m| m.pane != Pane::Detail),
     // Tapes.
     key(C::Tapes, &["enter"], A::Open, "open", "open the tape's messages").when(|m| m.tapes.selected().is_some()),

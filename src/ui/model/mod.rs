@@ -44,6 +44,7 @@ pub(crate) mod session_list;
 mod state;
 pub(crate) mod tapes_screen;
 pub(crate) mod traffic_stats;
+pub(crate) mod undo;
 pub(crate) mod value_edit;
 pub(crate) mod wrapped_text;
 

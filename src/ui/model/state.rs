@@ -27,6 +27,7 @@ use super::prompt::Prompt;
 use super::rules_screen::RulesScreen;
 use super::search::Search;
 use super::tapes_screen::{AskedPlay, OpenTape, TapesScreen};
+use super::undo::UndoSteps;
 use crate::ui::graphics::Graphics;
 use crate::ui::host::Exit;
 use crate::ui::settings::Settings;
@@ -155,6 +156,8 @@ pub(crate) struct Model {
     pub(crate) offers_seen: HashMap<SessionId, SeenOffers>,
     /// Held messages for whose clients it has rung.
     pub(super) rung: Vec<Ticket>,
+    /// What can be taken back.
+    pub(crate) undo: UndoSteps,
     /// The message that another is to be compared with.
     pub(crate) compared: Option<Arc<Envelope>>,
     /// The command that a message was handed to last.

@@ -24,4 +24,5 @@ mod same_set;
 mod scenes;
 mod see;
 mod shadow;
+mod undo;
 mod values;

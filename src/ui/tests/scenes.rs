@@ -227,6 +227,12 @@ pub(super) const PLACES: &[Scene] = &[
         command_session(rig);
         rig.press("s j j j j");
     }),
+    ("a mark to be taken back", |rig| {
+        rig.press(": 1 1 8 9 enter m");
+    }),
+    ("a draft to be taken back", |rig| {
+        rig.press("2 e").typing("x").press("esc");
+    }),
     ("long string in tree", |rig| {
         rig.press(": 1 1 9 3 enter enter j j j j j j");
     }),
