@@ -11,8 +11,8 @@ use ratatui::layout::{Position, Rect};
 use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
 use super::model::{Change, Effect, Model};
 use super::settings::Settings;
-use super::update::update;
-use super::{layout, view};
+use super::update::{before_drawing, update};
+use super::view;
 use crate::event::{Command, Event, FeedReader, Timestamp};
 
 /// At most this often is the screen drawn while events pour in.
@@ -246,7 +246,8 @@ impl<B: Backend> ScreenLoop<'_, B> {
     fn draw(&mut self) -> io::Result<()> {
         self.screen.terminal.autoresize().map_err(other)?;
         let size = self.screen.terminal.size().map_err(other)?;
-        layout::fit(&mut self.model, Rect::new(0, 0, size.width, size.height));
+        let effects = before_drawing(&mut self.model, Rect::new(0, 0, size.width, size.height));
+        self.carry_out(effects)?;
         let model = &self.model;
         let mut pictures = Vec::new();
         self.screen.terminal.draw(|frame| pictures = view::draw(model, frame)).map_err(other)?;

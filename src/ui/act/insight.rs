@@ -1,12 +1,12 @@
 //! What the messages say together: why a call has no reply yet, and how a session went in time.
 
-use crate::envelope::{Direction, Envelope, SessionId};
+use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::event::{CallStanding, ChildStanding, Command, ExamineRequest, Level, ProcessState, SessionState};
 use crate::message::Kind;
 use crate::text::{self, micros_with_unit};
 use crate::ui::keymap::with_keys;
 use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
-use crate::ui::model::popup::{Pager, Popup};
+use crate::ui::model::popup::{Pager, PagerSubject, Popup};
 use crate::ui::model::summary::plural;
 use crate::ui::model::{Model, age};
 
@@ -21,29 +21,90 @@ pub(super) fn why(model: &mut Model) {
         return model.notify(format!("{call} is answered by {reply}"));
     }
     let title = format!("why does {call} {} hang?", row.envelope.name().or(row.envelope.method()).unwrap_or_default());
-    let text = why_text(model, &row, None);
-    let mut pager = Pager::new(title, text);
-    pager.call = Some(call);
-    model.popup = Some(Popup::Pager(pager));
-    if model.open_age(&row).is_some() {
+    open(model, title, PagerSubject::Why(call, None));
+    examine(model, session, call);
+}
+
+/// Asks the core what it sees of a call that waits.
+fn examine(model: &mut Model, session: SessionId, call: Seq) {
+    let row = model.messages().0.get(call);
+    if row.is_some_and(|row| model.open_age(&row).is_some()) {
         model.send(Command::Examine(ExamineRequest { session, call }));
     }
 }
 
 /// The core has looked into a call: that stands in the explanation from now on, if it is still open.
 pub(super) fn examined(model: &mut Model, standing: &CallStanding) {
-    let is_shown = matches!(&model.popup, Some(Popup::Pager(pager)) if pager.call == Some(standing.call));
-    let Some(row) = model.observed.rows.get(standing.call).filter(|_| is_shown) else { return };
-    let text = why_text(model, &row, Some(standing));
+    let Some(Popup::Pager(pager)) = &mut model.popup else { return };
+    if let PagerSubject::Why(call, known) = &mut pager.subject
+        && *call == standing.call
+    {
+        *known = Some(Box::new(standing.clone()));
+        pager.written_for = None;
+    }
+}
+
+fn open(model: &mut Model, title: String, subject: PagerSubject) {
+    let text = text_of(model, &subject).map(|(_, text)| text).unwrap_or_default();
+    let mut pager = Pager::new(title, text);
+    (pager.subject, pager.written_for) = (subject, Some(moment(model)));
+    model.popup = Some(Popup::Pager(pager));
+}
+
+/// What is written anew where it changes: once a second, and in a window of another width.
+fn moment(model: &Model) -> (u64, u16) {
+    (model.now.0 / 1_000_000, model.viewport.width)
+}
+
+/// Writes the text that lies over the screen anew, where it is about something that goes on.
+pub(crate) fn renew(model: &mut Model) {
+    let now = moment(model);
+    let Some(Popup::Pager(pager)) = &model.popup else { return };
+    let (before, call) = (
+        pager.written_for,
+        match &pager.subject {
+            PagerSubject::Why(call, _) => Some(*call),
+            _ => None,
+        },
+    );
+    if before == Some(now) {
+        return;
+    }
+    let Some((title, text)) = text_of(model, &pager.subject) else { return };
     if let Some(Popup::Pager(pager)) = &mut model.popup {
         pager.replace(text);
+        pager.written_for = Some(now);
+        pager.title = title.unwrap_or_else(|| std::mem::take(&mut pager.title));
+    }
+    // What the core sees may be another by now; what it has just said is not asked for again.
+    let session = call.filter(|_| before.is_some()).and_then(|call| model.messages().0.get(call));
+    if let (Some(call), Some(session)) = (call, session.map(|row| row.envelope.session)) {
+        examine(model, session, call);
+    }
+}
+
+/// The text as things stand now, with its title where that changes; `None`: it stays as it is.
+fn text_of(model: &Model, subject: &PagerSubject) -> Option<(Option<String>, String)> {
+    match subject {
+        PagerSubject::Text => None,
+        PagerSubject::Why(call, standing) => {
+            let row = model.messages().0.get(*call)?;
+            Some((None, why_text(model, &row, standing.as_deref())))
+        }
+        PagerSubject::Timeline(session) => timeline_text(model, *session).map(|(title, text)| (Some(title), text)),
+        PagerSubject::Sequence(session) => Some((None, sequence_text(model, *session))),
     }
 }
 
 fn why_text(model: &Model, row: &MessageRow, standing: Option<&CallStanding>) -> String {
     let request = &row.envelope;
     let asked = if request.direction == Direction::ToServer { "server" } else { "client" };
+    let answered = row.reply.map(|reply| {
+        let took = model.messages().0.took(row).map(|took| format!(", after {}", micros_with_unit(took)));
+        format!("it is answered now, by {reply}{}", took.unwrap_or_default())
+    });
     let mut lines = vec![match (row.state, model.open_age(row).map(age)) {
+        _ if answered.is_some() => answered.unwrap_or_default(),
         (RowState::Held(_), _) => "it is held here: `<held forward>` sends it on".to_owned(),
         (RowState::GivenUp(at), _) => {
             let (asker, after) = (if asked == "server" { "client" } else { "server" }, at.saturating_sub(request.at));
@@ -171,17 +232,26 @@ fn server_lines(model: &Model, id: SessionId) -> Vec<String> {
 /// Percent of a core from which on a process is at work.
 const BUSY: u64 = 10;
 
-/// Columns of the bars.
-const BARS: usize = 48;
-/// Exchanges of a timeline: the latest.
+/// Exchanges of a timeline, and messages of a diagram: the latest.
 const MOST: usize = 500;
+
+/// Columns that a text has in the window as it is, beside what lies around it.
+fn room(model: &Model) -> usize {
+    usize::from(model.viewport.width).saturating_sub(8)
+}
 
 /// `g t`: the exchanges of the session of the message, each as a bar over its time.
 pub(super) fn timeline(model: &mut Model) {
     let Some(session) = model.selected().map(|row| row.envelope.session) else { return };
+    match timeline_text(model, session) {
+        Some((title, _)) => open(model, title, PagerSubject::Timeline(session)),
+        None => model.notify("no request of this session is here"),
+    }
+}
+
+fn timeline_text(model: &Model, session: SessionId) -> Option<(String, String)> {
     let (rows, _) = model.messages();
-    let of = (0..rows.len()).rev().filter_map(|position| rows.at(position));
-    let requests = of.filter(|row| row.envelope.session == session && row.envelope.kind() == Kind::Request).take(MOST);
+    let requests = rows.latest_of(session).filter(|row| row.envelope.kind() == Kind::Request).take(MOST);
     let mut calls: Vec<_> = requests
         .map(|row| {
             let ended = rows.took(&row).or_else(|| MessageRows::given_up_after(&row));
@@ -190,59 +260,69 @@ pub(super) fn timeline(model: &mut Model) {
         })
         .collect();
     calls.reverse();
-    let Some(first) = calls.first().map(|(envelope, ..)| envelope.at) else {
-        return model.notify("no request of this session is here");
-    };
+    let first = calls.first().map(|(envelope, ..)| envelope.at)?;
     let end = calls.iter().map(|(envelope, took, _)| envelope.at + took).max().unwrap_or(first);
     let all = (end - first).max(1);
-    let column = |at: u64| usize::try_from((at - first) * (BARS as u64 - 1) / all).unwrap_or_default();
+    // The number, the name, the bar, how long: names have a share of what bars leave.
+    let name = (room(model) / 3).clamp(8, 24);
+    let bars = room(model).saturating_sub(name + 17).clamp(4, 48);
+    let column = |at: u64| usize::try_from((at - first) * (bars as u64 - 1) / all).unwrap_or_default();
     let (full, open) = if model.settings.ascii { ("#", ">") } else { ("━", "▸") };
     let lines = calls.iter().map(|(envelope, took, is_open)| {
         let (from, to) = (column(envelope.at), column(envelope.at + took));
         let bar = format!("{}{}{}", " ".repeat(from), full.repeat(to - from), if *is_open { open } else { full });
         let subject = envelope.name().or(envelope.method()).unwrap_or_default();
-        let (subject, seq) = (text::fit(&text::sanitize(subject), 24), envelope.seq.to_string());
-        format!("{seq:>7} {} {} {:>7}\n", text::pad(&subject, 24), text::pad(&bar, BARS), micros_with_unit(*took))
+        let (subject, seq) = (text::fit(&text::sanitize(subject), name), envelope.seq.to_string());
+        format!("{seq:>7} {} {} {:>7}\n", text::pad(&subject, name), text::pad(&bar, bars), micros_with_unit(*took))
     });
-    let text: String = lines.collect();
-    let title = format!("timeline, {} in all", micros_with_unit(all));
-    model.popup = Some(Popup::Pager(Pager::new(title, text)));
+    Some((format!("timeline, {} in all", micros_with_unit(all)), lines.collect()))
 }
-
-/// Columns between the two lines of a sequence diagram.
-const LANE: usize = 60;
 
 /// `g d`: the messages of the session of the message as a sequence diagram.
 pub(super) fn sequence(model: &mut Model) {
     let Some(session) = model.selected().map(|row| row.envelope.session) else { return };
-    let (rows, _) = model.messages();
-    let of = (0..rows.len()).rev().filter_map(|position| rows.at(position));
-    let mut messages: Vec<_> = of.filter(|row| row.envelope.session == session).take(MOST).collect();
+    open(model, "sequence of the session".to_owned(), PagerSubject::Sequence(session));
+}
+
+fn sequence_text(model: &Model, session: SessionId) -> String {
+    let mut messages: Vec<_> = model.messages().0.latest_of(session).take(MOST).collect();
     messages.reverse();
-    let (line, right, left, side) =
-        if model.settings.ascii { ("-", ">", "<", "|") } else { ("─", "▶", "◀", "│") };
-    let mut text = format!("{:>8}client{}server\n", "", " ".repeat(LANE - 8));
+    // Columns between the two lines; the number and the lines themselves stand beside them.
+    let lane = room(model).saturating_sub(10).clamp(20, 60);
+    let mut text = format!("{:>8}client{}server\n", "", " ".repeat(lane - 10));
     for row in messages {
         let envelope = &row.envelope;
-        let mut words = vec![envelope.kind().word().to_owned()];
-        words.extend([envelope.method(), envelope.name()].into_iter().flatten().map(str::to_owned));
-        words.extend(envelope.reply_to.as_ref().map(|to| micros_with_unit(to.took)));
-        words.extend(model.open_age(&row).map(|waits| format!("(no reply for {})", age(waits))));
-        if row.reply.is_none() {
-            let after = MessageRows::given_up_after(&row);
-            words.extend(after.map(|after| format!("(given up after {})", micros_with_unit(after))));
-        }
-        let words = text::fit(&text::sanitize(&words.join(" ")), LANE - 6);
-        let rest = line.repeat(LANE.saturating_sub(text::width(&words) + 5));
-        // What was not sent on does not arrive.
-        let arrow = match (envelope.direction, envelope.was_sent()) {
-            (Direction::ToServer, false) => format!("{line}{line} {words} {rest}x"),
-            (Direction::ToClient, false) => format!("x{line} {words} {rest}{line}"),
-            (Direction::ToServer, true) => format!("{line}{line} {words} {rest}{right}"),
-            (Direction::ToClient, true) => format!("{left}{line} {words} {rest}{line}"),
-        };
-        let seq = envelope.seq.to_string();
-        text.push_str(&format!("{seq:>7} {side}{arrow}{side}\n"));
+        let side = if model.settings.ascii { "|" } else { "│" };
+        let arrow = arrow(model, envelope, &arrow_words(model, &row), lane);
+        text.push_str(&format!("{:>7} {side}{arrow}{side}\n", envelope.seq.to_string()));
     }
-    model.popup = Some(Popup::Pager(Pager::new("sequence of the session".to_owned(), text)));
+    text
+}
+
+/// What stands on the arrow of a message.
+fn arrow_words(model: &Model, row: &MessageRow) -> String {
+    let envelope = &row.envelope;
+    let mut words = vec![envelope.kind().word().to_owned()];
+    words.extend([envelope.method(), envelope.name()].into_iter().flatten().map(str::to_owned));
+    words.extend(envelope.reply_to.as_ref().map(|to| micros_with_unit(to.took)));
+    let state = if matches!(row.state, RowState::Held(_)) { "held here" } else { "no reply" };
+    words.extend(model.open_age(row).map(|waits| format!("({state} for {})", age(waits))));
+    if row.reply.is_none() {
+        let after = MessageRows::given_up_after(row);
+        words.extend(after.map(|after| format!("(given up after {})", micros_with_unit(after))));
+    }
+    words.join(" ")
+}
+
+/// From one line to the other; what was not sent on does not arrive.
+fn arrow(model: &Model, envelope: &Envelope, words: &str, lane: usize) -> String {
+    let (line, right, left) = if model.settings.ascii { ("-", ">", "<") } else { ("─", "▶", "◀") };
+    let words = text::fit(&text::sanitize(words), lane - 6);
+    let rest = line.repeat(lane.saturating_sub(text::width(&words) + 5));
+    match (envelope.direction, envelope.was_sent()) {
+        (Direction::ToServer, false) => format!("{line}{line} {words} {rest}x"),
+        (Direction::ToClient, false) => format!("x{line} {words} {rest}{line}"),
+        (Direction::ToServer, true) => format!("{line}{line} {words} {rest}{right}"),
+        (Direction::ToClient, true) => format!("{left}{line} {words} {rest}{line}"),
+    }
 }

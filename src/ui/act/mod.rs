@@ -23,3 +23,4 @@ mod typing;
 mod value;
 
 pub(crate) use dispatch::{event, input};
+pub(crate) use insight::renew;

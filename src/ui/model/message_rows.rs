@@ -153,6 +153,16 @@ impl MessageRows {
         self.blocks[block].packed_message(place, &mut self.opened.borrow_mut())
     }
 
+    /// The messages of a session, the newest first; no block is opened that has none of it.
+    pub(crate) fn latest_of(&self, session: SessionId) -> impl Iterator<Item = MessageRow> {
+        let is_other = move |position: &usize| {
+            let known = self.outline_at(*position).and_then(|outline| self.outlines.get(outline));
+            known.is_some_and(|(of, _)| of != session)
+        };
+        let rows = (0..self.len()).rev().filter(move |position| !is_other(position));
+        rows.filter_map(|position| self.at(position)).filter(move |row| row.envelope.session == session)
+    }
+
     /// What the row there has in common with others.
     pub(super) fn outline_at(&self, position: usize) -> Option<OutlineId> {
         let (block, place) = self.place_at(position)?;

@@ -5,8 +5,8 @@ use super::motion::ListCursor;
 use super::offers::OfferList;
 use super::rule_form::RuleForm;
 use super::wrapped_text::wrapped;
-use crate::envelope::Seq;
-use crate::event::{BlockError, Ticket};
+use crate::envelope::{Seq, SessionId};
+use crate::event::{BlockError, CallStanding, Ticket};
 use crate::mcp::error_code::ErrorCode;
 
 pub(crate) enum Popup {
@@ -47,14 +47,24 @@ pub(crate) struct Help {
     pub(crate) top: usize,
 }
 
+/// What a long text is about: where that goes on, the text does.
+pub(crate) enum PagerSubject {
+    Text,
+    /// Why this call has no reply, with what the core saw of it.
+    Why(Seq, Option<Box<CallStanding>>),
+    Timeline(SessionId),
+    Sequence(SessionId),
+}
+
 /// A long text by itself.
 pub(crate) struct Pager {
     pub(crate) title: String,
     pub(crate) text: String,
     /// Lines begin with the sign of a difference.
     pub(crate) is_diff: bool,
-    /// The call that it explains, of which more may become known.
-    pub(crate) call: Option<Seq>,
+    pub(crate) subject: PagerSubject,
+    /// The second, and the columns of the window, that it was written for; `None`: it is to be written anew.
+    pub(crate) written_for: Option<(u64, u16)>,
     /// The text in lines of the width it is shown with.
     pub(crate) lines: Vec<String>,
     width: usize,
@@ -64,12 +74,26 @@ pub(crate) struct Pager {
 
 impl Pager {
     pub(crate) fn new(title: String, text: String) -> Self {
-        Self { title, text, is_diff: false, call: None, lines: Vec::new(), width: 0, top: 0, height: 0 }
+        Self {
+            title,
+            text,
+            is_diff: false,
+            subject: PagerSubject::Text,
+            written_for: None,
+            lines: Vec::new(),
+            width: 0,
+            top: 0,
+            height: 0,
+        }
     }
 
-    /// Takes another text in its place.
+    /// Takes another text in its place; who is at its end stays there.
     pub(crate) fn replace(&mut self, text: String) {
-        (self.text, self.width) = (text, 0);
+        if self.text != text {
+            let is_at_end = self.top > 0 && self.top + self.height >= self.lines.len();
+            self.top = if is_at_end { usize::MAX } else { self.top };
+            (self.text, self.width) = (text, 0);
+        }
     }
 
     /// Breaks the text into lines again where the width changed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ratatui::style::Color;
 
-use super::rig::{Rig, START, World, busy, busy_with, held};
+use super::rig::{Rig, START, World, busy, busy_with, held, text_result};
 use crate::envelope::{Direction, Seq};
 use crate::event::{
     CallStanding, ChildStanding, Command, Event, ExamineRequest, Landmark, Level, LogLine, ProcessStanding,
@@ -12,6 +12,7 @@ use crate::event::{
 };
 use crate::filter::SavedFilters;
 use crate::ui::Settings;
+use crate::ui::model::popup::Popup;
 use crate::ui::model::{Effect, Model};
 use crate::ui::settings::ColorTheme;
 
@@ -276,6 +277,47 @@ fn call_that_its_client_gave_up_runs_on_no_longer() {
     let line = line.about(Seq(1302)).as_landmark(Landmark::HangUp);
     rig.on_event(Event::Log(LogLine { at, ..line }));
     assert!(row(&mut rig, " 1302 ").contains("x2.0s│"), "{}", rig.picture());
+}
+
+#[test]
+fn pager_about_a_session_goes_on_with_it() {
+    let mut rig = busy(120, 36);
+    let mut world = World::new();
+    world.seq = 1300;
+    let later = |rig: &mut Rig| {
+        let now = rig.model.now.plus_micros(1_000_000);
+        rig.model.tick(now);
+    };
+    assert!(rig.press(": 1 1 9 6 enter g w").picture().contains("no reply after 8s"));
+    rig.commands();
+    later(&mut rig);
+    assert!(rig.picture().contains("no reply after 9s"), "{}", rig.picture());
+    assert!(matches!(&rig.commands()[..], [Command::Examine(_)]), "the core is asked again");
+    let open = rig.model.observed.rows.get(Seq(1196)).unwrap().envelope;
+    rig.on_event(Event::Passed(Arc::new(world.reply(&open, 9_000, &text_result("there")))));
+    later(&mut rig);
+    assert!(rig.picture().contains("it is answered now, by #1301, after 9.0s"), "{}", rig.picture());
+    for keys in ["esc : 1 1 9 6 enter g d", "esc : 1 1 9 6 enter g t"] {
+        rig.press(keys);
+        let before = rig.picture().lines().filter(|line| line.contains("fetch")).count();
+        let call = world.call(2, 9, "fetch", "{}");
+        rig.on_event(Event::Passed(Arc::new(call)));
+        later(&mut rig);
+        let after = rig.picture().lines().filter(|line| line.contains("fetch")).count();
+        assert!(after > before, "{keys}: {}", rig.picture());
+    }
+}
+
+#[test]
+fn diagram_and_timeline_fit_in_narrow_windows() {
+    for width in [40, 60, 80, 120] {
+        for keys in [": 1 1 8 9 enter g d", ": 1 1 8 9 enter g t"] {
+            let mut rig = busy(width, 36);
+            rig.press(keys).picture();
+            let Some(Popup::Pager(pager)) = &rig.model.popup else { panic!("{keys}") };
+            assert_eq!(pager.lines.len(), pager.text.lines().count(), "{width} {keys}: {}", pager.text);
+        }
+    }
 }
 
 #[test]

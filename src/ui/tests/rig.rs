@@ -14,8 +14,8 @@ use crate::event::{Command, Event, Held, Origin, Peer, Session, SessionState, Ta
 use crate::message::Message;
 use crate::ui::graphics::PicturePlace;
 use crate::ui::model::{Change, Effect, Model};
-use crate::ui::update::update;
-use crate::ui::{ScreenInput, Settings, layout, view};
+use crate::ui::update::{before_drawing, update};
+use crate::ui::{ScreenInput, Settings, view};
 
 /// 2026-03-14 10:04:00 UTC.
 pub(crate) const START: Timestamp = Timestamp(1_773_482_640_000_000);
@@ -49,7 +49,7 @@ impl Rig {
 
     pub(crate) fn fit(&mut self) {
         let size = self.terminal.size().unwrap();
-        layout::fit(&mut self.model, Rect::new(0, 0, size.width, size.height));
+        self.effects.extend(before_drawing(&mut self.model, Rect::new(0, 0, size.width, size.height)));
     }
 
     pub(crate) fn resize(&mut self, width: u16, height: u16) {
