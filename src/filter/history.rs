@@ -111,8 +111,9 @@ impl MessageHistory {
         cancelled.is_some_and(|cancelled| *cancelled < envelope.seq)
     }
 
-    /// Whether this is a request that nothing has answered.
+    /// Whether this is a request that waits: nothing has answered it, nor was it taken back.
     pub fn is_open(&self, envelope: &Envelope) -> bool {
-        envelope.kind() == Kind::Request && !self.answered.contains(&envelope.seq)
+        let seq = &envelope.seq;
+        envelope.kind() == Kind::Request && !self.answered.contains(seq) && !self.cancelled.contains_key(seq)
     }
 }

@@ -57,7 +57,7 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~blocked", "answered with an error instead of sent on"),
     ("~dropped", "neither sent on nor answered"),
     ("~invalid", "not, or not quite, JSON-RPC"),
-    ("~open", "requests without a reply"),
+    ("~open", "requests that wait for a reply: without one, and not given up"),
     ("~orphan", "replies to no request that was seen"),
     ("~dup", "requests under an id that their session has used before"),
     ("~late", "replies to a request that had been cancelled"),

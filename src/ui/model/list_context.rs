@@ -1,6 +1,6 @@
 //! What a list knows of its messages beside their envelopes, for the filter.
 
-use super::message_rows::MessageRows;
+use super::message_rows::{MessageRow, MessageRows, RowState};
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::Session;
 use crate::filter::{MessageContext, MessageHistory, NearFocus};
@@ -35,7 +35,8 @@ impl MessageContext for ListContext<'_> {
     }
 
     fn is_open(&self, envelope: &Envelope) -> bool {
-        envelope.kind() == Kind::Request && self.rows.get(envelope.seq).is_some_and(|row| row.reply.is_none())
+        let waits = |row: MessageRow| row.reply.is_none() && !matches!(row.state, RowState::GivenUp(_));
+        envelope.kind() == Kind::Request && self.rows.get(envelope.seq).is_some_and(waits)
     }
 
     fn history(&self) -> Option<&MessageHistory> {

@@ -73,6 +73,8 @@ pub(crate) struct MessageRows {
     outlines: RowOutlines,
     /// How many left the front to stay within the budget.
     pub(crate) older: u64,
+    /// Requests that were given up since somebody asked.
+    given_up: Vec<Seq>,
     /// Those that are not simply passed.
     states: BTreeMap<Seq, RowState>,
     /// What a shadow answered otherwise, by the request and by its reply.
@@ -257,7 +259,13 @@ impl MessageRows {
         let waits = |row: &MessageRow| row.reply.is_none() && row.state == RowState::Passed;
         if self.get(request).as_ref().is_some_and(waits) {
             self.states.insert(request, RowState::GivenUp(at));
+            self.given_up.push(request);
         }
+    }
+
+    /// Requests that were given up since this was asked last.
+    pub(crate) fn take_given_up(&mut self) -> Vec<Seq> {
+        std::mem::take(&mut self.given_up)
     }
 
     fn insert(&mut self, (block, place): RowPlace, envelope: Arc<Envelope>, outline: OutlineId) {

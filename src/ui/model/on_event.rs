@@ -75,6 +75,7 @@ impl Model {
             let observed = self.resync.rebuild.as_mut().unwrap_or(&mut self.observed);
             let began = observed.sessions.get(session).map_or(line.at, |row| row.session.started);
             observed.rows.give_up(request, line.at.0.saturating_sub(began.0));
+            self.update_given_up();
         }
         self.log.push(line, is_retold);
     }
@@ -198,6 +199,7 @@ impl Model {
         if let Some(request) = self.observed.rows.answered_by(touched.seq) {
             self.live.answered(&self.observed.rows, request);
         }
+        self.update_given_up();
         if let Some(first) = self.observed.rows.trim(self.settings.memory) {
             self.live.trimmed(first);
         }
@@ -205,6 +207,13 @@ impl Model {
         self.update_offers(touched.seq);
         if let Some(call) = self.editor.as_mut().and_then(|editor| editor.call.as_mut()) {
             call.follow(&self.observed, touched.seq);
+        }
+    }
+
+    /// What is given up waits no more, which a filter may ask.
+    fn update_given_up(&mut self) {
+        for request in self.observed.rows.take_given_up() {
+            self.live.answered(&self.observed.rows, request);
         }
     }
 

@@ -133,8 +133,11 @@ impl Model {
                     return;
                 }
                 let (Some(row), Some(seq)) = (row, seq) else { return };
-                if list.shows(row.envelope.seq) && search.pattern.is_match(&row_words(&row.envelope)) {
-                    search.put(seq);
+                // A row of an exchange shows its reply, too.
+                let asked = row.envelope.reply_to.as_ref().map(|to| to.seq).filter(|_| list.pairs);
+                let shown = [Some(row.envelope.seq), asked].into_iter().flatten().find(|seq| list.shows(*seq));
+                if let Some(shown) = shown.filter(|_| search.pattern.is_match(&row_words(&row.envelope))) {
+                    search.put(shown.0);
                 }
                 search.scan.next = seq + 1;
                 position += 1;

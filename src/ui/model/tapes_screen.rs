@@ -164,7 +164,7 @@ impl OpenTape {
             let (seq, answered) = (envelope.seq, envelope.reply_to.as_ref().map(|to| to.seq));
             let is_new = self.rows.put(envelope, RowState::Passed) == PutOutcome::Arrived;
             self.list.changed(&self.rows, seq, is_new);
-            if let Some(request) = answered {
+            for request in answered.into_iter().chain(self.rows.take_given_up()) {
                 self.list.answered(&self.rows, request);
             }
         }

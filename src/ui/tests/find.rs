@@ -16,6 +16,15 @@ fn selected(rig: &Rig) -> u64 {
 }
 
 #[test]
+fn search_in_pairs_finds_what_the_reply_says() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 8 7 enter P /").typing("not a repository").press("enter");
+    assert_eq!(rig.model.selected().unwrap().envelope.name(), Some("git_log"), "{}", rig.picture());
+    let picture = rig.press("esc f").typing("not").press("enter").picture();
+    assert!(picture.contains("git_log") && picture.contains("> -32603 not a"), "{picture}");
+}
+
+#[test]
 fn search_goes_through_the_messages_around_the_end() {
     let mut rig = busy(120, 36);
     rig.press("g g");

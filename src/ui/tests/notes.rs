@@ -264,6 +264,9 @@ fn call_that_its_client_gave_up_runs_on_no_longer() {
         picture.lines().find(|line| line.contains(seq)).map(str::to_owned).expect(&picture)
     };
     assert!(row(&mut rig, " 1196 ").contains("x3.0s│"), "{}", rig.picture());
+    let picture = rig.press("f").typing("~open").press("enter").picture();
+    assert!(!picture.contains(" 1196 "), "it waits no more: {picture}");
+    rig.press("f ctrl-u enter");
     let picture = rig.press(": 1 1 9 6 enter g w").picture();
     assert!(picture.contains("its client gave it up after 3.0s, and waits for no reply"), "{picture}");
     let picture = rig.press("esc g d").picture();
@@ -273,9 +276,13 @@ fn call_that_its_client_gave_up_runs_on_no_longer() {
     let at = START.plus_micros(call.at + 2_000_000);
     rig.on_event(Event::Passed(Arc::new(call)));
     assert!(row(&mut rig, " 1302 ").contains("▸"), "{}", rig.picture());
+    rig.press("f").typing("~open").press("enter");
+    assert!(row(&mut rig, " 1302 ").contains("▸"), "{}", rig.picture());
     let line = LogLine::new(Level::Debug, "proxy", "the client hung up on #1302").of(super::rig::session_id(2));
     let line = line.about(Seq(1302)).as_landmark(Landmark::HangUp);
     rig.on_event(Event::Log(LogLine { at, ..line }));
+    assert!(!rig.picture().contains(" 1302 "), "it waits no more: {}", rig.picture());
+    rig.press("f ctrl-u enter");
     assert!(row(&mut rig, " 1302 ").contains("x2.0s│"), "{}", rig.picture());
 }
 
