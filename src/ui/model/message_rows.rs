@@ -3,7 +3,7 @@
 //! Of a million messages a screen shows thirty: all but the latest lie packed in blocks, and a block is opened when one of its rows
 //! is looked at. A row that changes long after it came has its block packed again; that is rare (a message that was held).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -66,6 +66,8 @@ pub(crate) struct MessageRows {
     /// Bytes that all of them keep.
     bytes: usize,
     packer: Packer,
+    /// The block that was asked for last.
+    latest: Cell<usize>,
     opened: RefCell<OpenBlocks>,
     /// Those that were asked for by their numbers: where a filter finds few, each row on the screen is in a block of its own, and those
     /// are more than are kept open.
@@ -194,7 +196,13 @@ impl MessageRows {
 
     fn place_at(&self, position: usize) -> Option<RowPlace> {
         let position = position + self.start();
-        let block = self.blocks.partition_point(|block| block.end() <= position);
+        // Most are asked for one after the other.
+        let is_in = |block: &RowBlock| block.start <= position && position < block.end();
+        let block = match self.latest.get() {
+            latest if self.blocks.get(latest).is_some_and(is_in) => latest,
+            _ => self.blocks.partition_point(|block| block.end() <= position),
+        };
+        self.latest.set(block);
         Some((block, position - self.blocks.get(block)?.start))
     }
 
