@@ -121,6 +121,23 @@ pub fn fit(text: &str, cells: usize) -> String {
     format!("{}{CUT}", head(text, room))
 }
 
+/// As [`fit`], of what is told by both its ends, as paths and commands are: what is cut out in between leaves `..`.
+pub fn fit_ends(text: &str, cells: usize) -> String {
+    let room = cells.saturating_sub(CUT.len());
+    if width(text) <= cells || room < 6 {
+        return fit(text, cells);
+    }
+    let before = head(text, room / 3);
+    let mut rest = room - width(before);
+    let from = text.grapheme_indices(true).rev().take_while(|(_, grapheme)| {
+        let fits = grapheme.width() <= rest;
+        rest = rest.saturating_sub(grapheme.width());
+        fits
+    });
+    let from = from.last().map_or(text.len(), |(at, _)| at);
+    format!("{before}{CUT}{}", &text[from..])
+}
+
 /// Returns as much of `text` as fits into so many cells of a terminal.
 fn head(text: &str, cells: usize) -> &str {
     let mut taken = 0;
@@ -313,6 +330,15 @@ mod tests {
     }
 
     #[test]
+    fn fit_ends_keeps_what_tells_two_paths_apart() {
+        for (cells, fitted) in
+            [(32, "node /a/very/long/path/server.js"), (16, "node../server.js"), (7, "node .."), (2, "..")]
+        {
+            assert_eq!(fit_ends("node /a/very/long/path/server.js", cells), fitted);
+        }
+    }
+
+    #[test]
     fn fit_keeps_graphemes_whole() {
         for (text, cells, fitted) in [
             ("abcdef", 6, "abcdef"),
@@ -405,6 +431,7 @@ mod tests {
             let safe = sanitize(&text);
             prop_assert!(!safe.chars().any(|c| is_unsafe(c) && c != ZWJ));
             prop_assert!(width(&fit(&safe, cells)) <= cells);
+            prop_assert!(width(&fit_ends(&safe, cells)) <= cells);
             prop_assert_eq!(width(&pad(&safe, cells)), cells);
         }
 

@@ -342,7 +342,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Events, &["F"], A::Follow, "follow", "follow new lines or stay"),
     key(C::Events, &["q", "esc"], A::Back, "back", "back to the messages"),
     // Lint.
-    key(C::Lint, &["enter"], A::Open, "messages", "the messages in which it was found"),
+    key(C::Lint, &["enter"], A::Open, "messages", "the messages in which it was found").when(Model::is_on_finding),
     key(C::Lint, &["q", "esc"], A::Back, "back", "back to the messages"),
     // Rules.
     key(C::Rules, &["space"], A::SwitchRule, "on/off", "switch the rule off, or on again")

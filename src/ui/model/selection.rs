@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::editor::Editor;
+use super::lint_screen::LintScreenRow;
 use super::message_rows::MessageRow;
 use super::own_call::OwnCall;
 use super::popup::Popup;
@@ -14,6 +15,11 @@ use crate::event::{Held, LogLine, RuleStatus, SessionState, StepReport, StepVerd
 use crate::message::Kind;
 
 impl Model {
+    /// Whether something that was found is under the cursor of its screen, and not a server's name.
+    pub(crate) fn is_on_finding(&self) -> bool {
+        matches!(self.observed.found.rows().get(self.lint.cursor), Some(LintScreenRow::Code(_)))
+    }
+
     /// The message that keys on this screen are about.
     pub(crate) fn selected(&self) -> Option<MessageRow> {
         match self.screen {

@@ -51,7 +51,7 @@ fn front(model: &Model, width: usize, room: usize) -> Vec<Span<'static>> {
     vec![
         styled(model, Role::Strong, url),
         styled(model, Role::Dim, " > "),
-        styled(model, Role::Plain, short(upstream_name(upstream), room) + " "),
+        styled(model, Role::Plain, text::fit_ends(&text::sanitize(upstream_name(upstream)), room) + " "),
     ]
 }
 

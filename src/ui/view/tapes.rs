@@ -136,7 +136,8 @@ pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(replay) = &model.tapes.replay else { return };
     let title = format!(" {} as client > {} ", tape_title(&replay.tape), replay.target);
     let room = usize::from(area.width).saturating_sub(4);
-    let block = pane(model, focused, styled(model, Role::Strong, short(&title, room)), Line::default());
+    let title = text::fit_ends(&text::sanitize(&title), room);
+    let block = pane(model, focused, styled(model, Role::Strong, title), Line::default());
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
