@@ -292,6 +292,15 @@ pub enum TapeError {
     NotOpen(SessionId),
 }
 
+/// Why what is made of a tape could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum TapeOutputError {
+    #[error(transparent)]
+    Tape(#[from] TapeError),
+    #[error(transparent)]
+    Out(#[from] io::Error),
+}
+
 impl TapeError {
     /// Why a tape could not be opened, or not be read on.
     pub fn unread(path: &Path, error: io::Error) -> Self {

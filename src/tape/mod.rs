@@ -23,6 +23,7 @@ pub mod diff;
 pub mod export;
 pub mod format;
 pub mod import;
+mod json_items;
 pub mod minimise;
 pub mod mock;
 pub mod name;
@@ -41,7 +42,7 @@ use self::read::{READ_ON, TapeChunks, TapeReader};
 use crate::event::{Event, Level, LogLine, ReadAhead, TapeEnd, TapePart};
 
 pub use context::TapeContext;
-pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapePeers};
+pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapeOutputError, TapePeers};
 pub use name::{PACKED, SUFFIX, default_dir, file_name};
 pub use read::{Catalogue, Tape, catalogue, is_tape_name, last_seq};
 
@@ -65,9 +66,8 @@ pub fn open(path: &Path, ahead: usize, mut tell: impl FnMut(Event)) {
     let mut ahead = ReadAhead::of(ahead);
     let (mut messages, mut is_opened) = (0, false);
     while let Some(read) = chunks.read_next() {
-        for mut chunk in read {
-            let envelopes = std::mem::take(&mut chunk.envelopes);
-            tape.add(chunk);
+        for chunk in read {
+            let envelopes = tape.add_all_but_messages(chunk);
             messages += envelopes.len();
             for some in envelopes.chunks(AT_A_TIME) {
                 let (path, part) = (path.to_owned(), ahead.part(some.to_vec()));

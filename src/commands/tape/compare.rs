@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
+use super::output::{progress, watch, write_out};
 use super::shelf::{TapeShelf, short_name};
 use crate::cli::{BaselineFormArg, DiffFormArg, TapeBaselineArgs, TapeDiffArgs};
 use crate::commands::help::print;
 use crate::event::{ChangeKind, DefinitionChange};
 use crate::exit::{ExitError, print_stderr};
 use crate::lint::report::{sarif_location, sarif_log};
-use crate::tape::Tape;
-use crate::tape::diff::{self, Definitions, DiffForm};
+use crate::tape::diff::{self, Definitions, DiffForm, DiffedTapes, RecordedCalls};
 use crate::text::sanitize;
 
 fn form(form: DiffFormArg) -> DiffForm {
@@ -41,39 +41,39 @@ fn baseline_form(form: BaselineFormArg) -> Option<DiffForm> {
     })
 }
 
-/// Writes to a file, or to stdout.
-fn write(text: &str, out: Option<&Path>) -> Result<ExitCode, ExitError> {
-    match out {
-        Some(path) => {
-            std::fs::write(path, text).with_context(|| format!("cannot write the report to {}", path.display()))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        None => print(text),
-    }
-}
+/// How both commands call what they write.
+const REPORT: &str = "the report to ";
 
 pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, ExitError> {
     let paths = [shelf.find(&args.left)?, shelf.find(&args.right)?];
-    let [left, right] = [Tape::read(&paths[0]), Tape::read(&paths[1])];
-    let (left, right) = (left.map_err(ExitError::usage)?, right.map_err(ExitError::usage)?);
+    let bar = progress("reading the tapes");
+    let both = diff::read_both(&paths, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
     let names = paths.each_ref().map(|path| short_name(path));
-    for (name, tape) in names.iter().zip([&left, &right]) {
-        let troubles = tape.troubles().into_iter();
-        troubles.for_each(|why| print_stderr(&format!("tapline: {}: {why}; that was not compared", sanitize(name))));
+    for (name, calls) in names.iter().zip(&both) {
+        let troubles = calls.tape.troubles().into_iter();
+        let told = troubles.map(|why| format!("tapline: {}: {why}; that was not compared", sanitize(name)));
+        told.for_each(|text| bar.suspend(|| print_stderr(&text)));
     }
-    let found = diff::diff(&left, &right, args.ignore.clone());
-    write(&diff::render(&found, names.each_ref().map(String::as_str), form(args.format)), args.out.as_deref())?;
+    bar.set_message("comparing");
+    let found = DiffedTapes::compare(both, args.ignore.clone(), &watch(&bar)).map_err(ExitError::usage)?;
+    bar.finish_and_clear();
+    let found = found.expect("nothing stops it");
+    write_out(args.out.as_deref(), REPORT, |out| {
+        diff::render(&found, names.each_ref().map(String::as_str), form(args.format), out)
+    })?;
     let differs = !found.is_same() || (args.slower_fails && found.is_slower());
     Ok(ExitCode::from(u8::from(differs)))
 }
 
 pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
-    let tape = Tape::read(&path).map_err(ExitError::usage)?;
-    for why in tape.troubles() {
+    let bar = progress("reading the tape");
+    let calls = RecordedCalls::read(&path, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
+    bar.finish_and_clear();
+    for why in calls.tape.troubles() {
         print_stderr(&format!("tapline: {}: {why}; what was listed there is not known", path.display()));
     }
-    let now = Definitions::of(&tape);
+    let now = Definitions::of(&calls).map_err(ExitError::usage)?;
     if now.is_empty() {
         let why =
             "nothing was listed on it: no `tools/list`, `prompts/list` or `resources/templates/list` with a reply";
@@ -81,7 +81,7 @@ pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<Exi
     }
     let Some(file) = &args.check else {
         let Some(out) = &args.out else { return print(&now.baseline()) };
-        write(&now.baseline(), Some(out))?;
+        write_text(&now.baseline(), Some(out))?;
         return print(&format!("{}  {} definitions pinned\n", sanitize(&out.display().to_string()), now.len()));
     };
     let unreadable = |why: String| ExitError::usage(anyhow!("{}: {why}", file.display()));
@@ -92,8 +92,12 @@ pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<Exi
         Some(form) => diff::render_definitions(&changes, names.each_ref().map(String::as_str), form),
         None => changes_sarif(&names[0], &pinned, &changes),
     };
-    write(&text, args.out.as_deref())?;
+    write_text(&text, args.out.as_deref())?;
     Ok(ExitCode::from(u8::from(!changes.is_empty())))
+}
+
+fn write_text(text: &str, out: Option<&Path>) -> Result<(), ExitError> {
+    write_out(out, REPORT, |out| Ok(out.write_all(text.as_bytes())?))
 }
 
 /// Each change where the baseline has what it was, as it is that file which a review is about.

@@ -5,6 +5,7 @@ mod compare;
 mod export;
 mod import;
 mod list;
+mod output;
 mod search;
 mod shelf;
 mod show;

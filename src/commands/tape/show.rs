@@ -15,7 +15,7 @@ use crate::filter::Filter;
 use crate::message::Kind;
 use crate::tape::format::{Mark, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeReader, check_is_file};
-use crate::tape::{Tape, TapeContext};
+use crate::tape::{Tape, TapeContext, TapeOutputError};
 use crate::text::{fit, harmless_json, micros_with_unit, sanitize};
 
 /// Columns of what a message says.
@@ -29,22 +29,20 @@ pub(super) fn run(shelf: &TapeShelf, args: &TapeShowArgs, color: ColorArg) -> Re
     let mut out = BufWriter::new(stdout.lock());
     match show(&path, filter.as_ref(), args.json, colour, &mut out) {
         // A reader such as `head` has read enough.
-        Err(ShowError::Out(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(ShowError::Out(error)) => Err(error.into()),
-        Err(ShowError::Tape(error)) => Err(ExitError::usage(error)),
+        Err(TapeOutputError::Out(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(TapeOutputError::Out(error)) => Err(error.into()),
+        Err(TapeOutputError::Tape(error)) => Err(ExitError::usage(error)),
         Ok(()) => Ok(ExitCode::SUCCESS),
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum ShowError {
-    #[error(transparent)]
-    Tape(#[from] crate::tape::TapeError),
-    #[error(transparent)]
-    Out(#[from] std::io::Error),
-}
-
-fn show(path: &Path, filter: Option<&Filter>, json: bool, colour: bool, out: &mut impl Write) -> Result<(), ShowError> {
+fn show(
+    path: &Path,
+    filter: Option<&Filter>,
+    json: bool,
+    colour: bool,
+    out: &mut impl Write,
+) -> Result<(), TapeOutputError> {
     // What the tape knows beside a message is known only when all of it was read.
     if filter.is_some_and(TapeContext::is_needed) {
         check_is_file(path)?;

@@ -1,62 +1,135 @@
 //! The calls of a tape, and which calls of two tapes belong together.
+//!
+//! Of a call no more is in memory than where it stands and sums of what it says: some hundred bytes, however large it is.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
+use std::path::Path;
 
+use ring::digest::{Context, SHA256};
 use serde_json::Value;
 
-use super::IsStopped;
-use crate::envelope::{Direction, Envelope};
-use crate::mcp::method;
-use crate::message::Kind;
-use crate::tape::Tape;
-use crate::tape::compare::nearest;
+use super::definitions::list_of;
+use crate::envelope::{Direction, Envelope, Outcome, Seq};
+use crate::message::{Kind, Message};
+use crate::tape::TapeError;
+use crate::tape::compare::{Rules, compare};
+use crate::tape::read::{ReadWatch, StoredTape};
 
-/// A request with its reply.
-pub(super) struct RecordedCall<'t> {
-    pub(super) request: &'t Arc<Envelope>,
-    pub(super) reply: Option<&'t Arc<Envelope>>,
-    /// Its `params` without `_meta`, members in order of their names.
-    pub(super) arguments: String,
+/// What stands for a text: half of its SHA-256, which no two have.
+pub(super) type TextSum = [u8; 16];
+
+/// A request with its reply, by where they stand.
+#[derive(Debug)]
+pub(super) struct RecordedCall {
+    pub(super) seq: Seq,
+    request: Range<u64>,
+    pub(super) reply: Option<CallReply>,
+    /// Of its method and name.
+    pub(super) title: TextSum,
+    /// Of its `params` without `_meta`, members in order of their names.
+    pub(super) arguments: TextSum,
+    is_to_client: bool,
+    /// It asks for definitions: of which list.
+    pub(super) list: Option<u8>,
+    /// Ours, or answered to nobody: where the session was told again, it is no call.
+    is_ours: bool,
 }
 
-impl<'t> RecordedCall<'t> {
-    /// All of a tape, in the order they were made; not all where that is stopped.
-    pub(super) fn all(tape: &'t Tape, is_stopped: IsStopped<'_>) -> Vec<Self> {
-        let replies: HashMap<_, _> =
-            tape.envelopes.iter().filter_map(|it| Some((it.reply_to.as_ref()?.seq, it))).collect();
-        let requests = tape.envelopes.iter().filter(|it| it.kind() == Kind::Request && !tape.is_said_again(it));
-        requests
-            .take_while(|_| !is_stopped())
-            .map(|request| Self { request, reply: replies.get(&request.seq).copied(), arguments: arguments(request) })
-            .collect()
+#[derive(Clone, Debug)]
+pub(super) struct CallReply {
+    place: Range<u64>,
+    /// Microseconds from the request.
+    pub(super) took: u64,
+    pub(super) sum: TextSum,
+}
+
+/// The calls of a tape, in the order they were made.
+#[derive(Debug)]
+pub struct RecordedCalls {
+    pub tape: StoredTape,
+    pub(super) calls: Vec<RecordedCall>,
+}
+
+impl RecordedCalls {
+    /// Goes through a tape file; `None` where that was stopped.
+    ///
+    /// # Errors
+    /// Where it cannot be read at all, is no tape, or is one of a newer format.
+    pub fn read(path: &Path, watch: &ReadWatch<'_>) -> Result<Option<Self>, TapeError> {
+        let (mut calls, mut replies) = (Vec::new(), Vec::new());
+        let keep = |envelope: Envelope, place| part_of_call(&envelope, place);
+        let tape = StoredTape::read(path, watch, &keep, |(call, reply)| {
+            calls.extend(call);
+            replies.extend(reply);
+        })?;
+        let Some(tape) = tape else { return Ok(None) };
+        calls.retain(|call: &RecordedCall| !(call.is_ours && tape.about.is_told_again(call.seq)));
+        // Of several replies to one request the last counts.
+        replies.sort_by_key(|(seq, _)| *seq);
+        for call in &mut calls {
+            let behind = replies.partition_point(|(seq, _): &(Seq, CallReply)| *seq <= call.seq);
+            let last = replies[..behind].last().filter(|(seq, _)| *seq == call.seq);
+            call.reply = last.map(|(_, reply)| reply.clone());
+        }
+        Ok(Some(Self { tape, calls }))
     }
 
-    pub(super) fn method(&self) -> &'t str {
-        self.request.method().unwrap_or_default()
+    pub(super) fn request(&self, call: &RecordedCall) -> Result<Envelope, TapeError> {
+        self.tape.envelope(&call.request)
     }
 
-    pub(super) fn name(&self) -> Option<&'t str> {
-        self.request.name()
-    }
-
-    /// Microseconds from request to reply.
-    pub(super) fn took(&self) -> Option<u64> {
-        self.reply.and_then(|it| it.reply_to.as_ref()).map(|it| it.took)
-    }
-
-    fn subject(&self) -> (bool, &'t str, Option<&'t str>) {
-        (self.request.direction == Direction::ToClient, self.method(), self.name())
+    pub(super) fn reply(&self, reply: &CallReply) -> Result<Message, TapeError> {
+        self.tape.envelope(&reply.place).map(|envelope| envelope.message)
     }
 }
 
-/// Whether a call asks for definitions.
-pub(super) fn is_list(called: &str) -> bool {
-    matches!(called, method::TOOLS_LIST | method::PROMPTS_LIST | method::RESOURCE_TEMPLATES_LIST)
+/// A request without its reply, or a reply and the request that it answers.
+type CallPart = (Option<RecordedCall>, Option<(Seq, CallReply)>);
+
+/// What a message is of a call: the request, or what came of which one.
+fn part_of_call(envelope: &Envelope, place: Range<u64>) -> Option<CallPart> {
+    let reply = envelope
+        .reply_to
+        .as_ref()
+        .map(|to| (to.seq, CallReply { place: place.clone(), took: to.took, sum: sum_of(envelope.message.raw()) }));
+    let request = (envelope.kind() == Kind::Request).then(|| RecordedCall {
+        seq: envelope.seq,
+        request: place,
+        reply: None,
+        title: sum_of(title(envelope).as_bytes()),
+        arguments: sum_of(arguments(&envelope.message).as_bytes()),
+        is_to_client: envelope.direction == Direction::ToClient,
+        list: list_of(envelope.method().unwrap_or_default()),
+        is_ours: matches!(envelope.outcome, Outcome::Injected(_) | Outcome::Withheld),
+    });
+    (request.is_some() || reply.is_some()).then_some((request, reply))
 }
 
-fn arguments(request: &Envelope) -> String {
-    let params = request.message.member("params").and_then(|it| serde_json::from_str::<Value>(it).ok());
+impl RecordedCall {
+    fn subject(&self) -> (bool, TextSum) {
+        (self.is_to_client, self.title)
+    }
+
+    fn key(&self) -> (bool, TextSum, TextSum) {
+        (self.is_to_client, self.title, self.arguments)
+    }
+}
+
+/// What is called, for people.
+pub(super) fn title(request: &Envelope) -> String {
+    [Some(request.method().unwrap_or_default()), request.name()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn sum_of(text: &[u8]) -> TextSum {
+    let mut context = Context::new(&SHA256);
+    context.update(text);
+    context.finish().as_ref()[..16].try_into().expect("SHA-256 has more")
+}
+
+/// The `params` of a request without `_meta`, members in order of their names.
+pub(super) fn arguments(request: &Message) -> String {
+    let params = request.member("params").and_then(|it| serde_json::from_str::<Value>(it).ok());
     let Some(Value::Object(mut params)) = params else { return String::new() };
     params.remove("_meta");
     canonical(&Value::Object(params))
@@ -77,48 +150,81 @@ pub(super) fn canonical(value: &Value) -> String {
     sorted(value).to_string()
 }
 
+/// Two calls that belong together, or one that only one of two tapes has, by their places among the calls of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallPair {
+    pub(super) left: Option<u32>,
+    pub(super) right: Option<u32>,
+}
+
 /// Calls that belong together, in the order of the first tape; those that only the second has come last. Once it is stopped, what
 /// is nearest is no longer looked for.
-pub(super) fn pairs<'c, 't>(
-    calls: &'c [RecordedCall<'t>],
-    others: &'c [RecordedCall<'t>],
-    is_stopped: IsStopped<'_>,
-) -> Vec<(Option<&'c RecordedCall<'t>>, Option<&'c RecordedCall<'t>>)> {
-    let mut free: Vec<Option<&RecordedCall<'_>>> = others.iter().map(Some).collect();
-    let mut places: HashMap<_, Vec<usize>> = HashMap::new();
-    for (place, other) in others.iter().enumerate().rev() {
-        places.entry((other.subject(), other.arguments.as_str())).or_default().push(place);
+pub(super) fn pairs(
+    left: &RecordedCalls,
+    right: &RecordedCalls,
+    watch: &ReadWatch<'_>,
+) -> Result<Vec<CallPair>, TapeError> {
+    let mut paired = equal_pairs(&left.calls, &right.calls);
+    let mut is_taken = vec![false; right.calls.len()];
+    paired.iter().filter_map(|pair| pair.right).for_each(|place| is_taken[place as usize] = true);
+    let mut free: HashMap<_, VecDeque<u32>> = HashMap::new();
+    for (other, place) in right.calls.iter().zip(0_u32..).filter(|(_, place)| !is_taken[*place as usize]) {
+        free.entry(other.subject()).or_default().push_back(place);
     }
-    let exact: Vec<_> = calls
-        .iter()
-        .map(|call| {
-            let place = places.get_mut(&(call.subject(), call.arguments.as_str())).and_then(Vec::pop);
-            place.and_then(|place| free[place].take())
-        })
-        .collect();
-    let mut left: HashMap<_, Vec<usize>> = HashMap::new();
-    for (place, other) in free.iter().enumerate().filter_map(|(place, other)| Some((place, other.as_ref()?))) {
-        left.entry(other.subject()).or_default().push(place);
+    let length = left.calls.len() as u64;
+    for ((pair, call), done) in paired.iter_mut().zip(&left.calls).zip(0..) {
+        let Some(places) = free.get_mut(&call.subject()).filter(|it| pair.right.is_none() && !it.is_empty()) else {
+            continue;
+        };
+        if !watch(done, length) {
+            break;
+        }
+        let place = take_nearest((left, call), places, right)?;
+        pair.right = Some(place);
+        is_taken[place as usize] = true;
     }
-    let mut paired: Vec<_> = calls
-        .iter()
-        .zip(exact)
-        .map(|(call, exact)| {
-            let places = left.get_mut(&call.subject()).filter(|_| !is_stopped());
-            let nearest = || free[take_nearest(call, places?, others)?].take();
-            (Some(call), exact.or_else(nearest))
-        })
-        .collect();
-    paired.extend(free.into_iter().flatten().map(|other| (None, Some(other))));
+    let alone = (0_u32..).zip(is_taken).filter(|(_, is_taken)| !is_taken);
+    paired.extend(alone.map(|(place, _)| CallPair { left: None, right: Some(place) }));
+    Ok(paired)
+}
+
+/// All calls of the first tape, those that the second has, too, with equal arguments, in their order.
+pub(super) fn equal_pairs(calls: &[RecordedCall], others: &[RecordedCall]) -> Vec<CallPair> {
+    let sorted = |calls: &[RecordedCall]| {
+        let mut sorted: Vec<_> = (0_u32..).take(calls.len()).collect();
+        sorted.sort_unstable_by_key(|place| (calls[*place as usize].key(), *place));
+        sorted
+    };
+    let mut paired: Vec<_> =
+        (0_u32..).take(calls.len()).map(|place| CallPair { left: Some(place), right: None }).collect();
+    let mut right = sorted(others).into_iter().peekable();
+    for place in sorted(calls) {
+        let key = calls[place as usize].key();
+        while right.next_if(|other| others[*other as usize].key() < key).is_some() {}
+        paired[place as usize].right = right.next_if(|other| others[*other as usize].key() == key);
+    }
     paired
 }
 
 /// So many candidates are looked at for the nearest.
 const CANDIDATES: usize = 64;
 
-fn take_nearest(call: &RecordedCall<'_>, places: &mut Vec<usize>, others: &[RecordedCall<'_>]) -> Option<usize> {
-    let candidates = places.iter().take(CANDIDATES).map(|place| (*place, &others[*place].request.message));
-    let place = nearest(candidates, &call.request.message)?;
-    places.retain(|it| *it != place);
-    Some(place)
+fn take_nearest(
+    (left, call): (&RecordedCalls, &RecordedCall),
+    places: &mut VecDeque<u32>,
+    right: &RecordedCalls,
+) -> Result<u32, TapeError> {
+    let mut nearest = (0, usize::MAX);
+    // Of one there is no choice.
+    if places.len() > 1 {
+        let request = left.request(call)?.message;
+        for (at, place) in places.iter().take(CANDIDATES).enumerate() {
+            let candidate = right.request(&right.calls[*place as usize])?.message;
+            let distance = compare(&candidate, &request, &Rules::default()).len();
+            if distance < nearest.1 {
+                nearest = (at, distance);
+            }
+        }
+    }
+    Ok(places.remove(nearest.0).expect("it is one of them"))
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::calls::{RecordedCall, canonical};
+use super::calls::{RecordedCalls, canonical};
 use crate::event::{ChangeKind, DefinitionChange, Difference};
 use crate::json::diff::{NumberEquality, visit_differences};
 use crate::mcp::method;
-use crate::tape::Tape;
+use crate::tape::TapeError;
 
 /// What a method lists: the member of its result, the member that names one, and what one is called.
 const LISTS: [(&str, &str, &str, &str); 3] = [
@@ -17,6 +17,11 @@ const LISTS: [(&str, &str, &str, &str); 3] = [
     (method::PROMPTS_LIST, "prompts", "name", "prompt"),
     (method::RESOURCE_TEMPLATES_LIST, "resourceTemplates", "uriTemplate", "template"),
 ];
+/// Which of them a method asks for.
+pub(super) fn list_of(called: &str) -> Option<u8> {
+    (0..).zip(LISTS).find(|(_, (listed, ..))| *listed == called).map(|(at, _)| at)
+}
+
 /// The version of the file.
 const VERSION: u64 = 1;
 const VERSION_KEY: &str = "tapline-baseline";
@@ -33,25 +38,24 @@ pub struct Definitions {
 
 impl Definitions {
     /// As they were at the end of a tape.
-    pub fn of(tape: &Tape) -> Self {
-        Self::of_calls(&RecordedCall::all(tape, &|| false))
-    }
-
-    pub(super) fn of_calls(calls: &[RecordedCall<'_>]) -> Self {
+    ///
+    /// # Errors
+    /// Where the file was changed meanwhile.
+    pub fn of(calls: &RecordedCalls) -> Result<Self, TapeError> {
         let mut definitions = Self::default();
-        for call in calls {
-            let Some((_, list, key, what)) = LISTS.iter().find(|(listed, ..)| *listed == call.method()) else {
-                continue;
-            };
-            let Some(result) = call.reply.and_then(|it| it.message.member("result")) else { continue };
-            let Ok(result) = serde_json::from_str::<Value>(result) else { continue };
-            for definition in result[*list].as_array().into_iter().flatten() {
-                let name = definition[*key].as_str().unwrap_or_default();
+        let replies =
+            calls.calls.iter().filter_map(|call| Some((LISTS[usize::from(call.list?)], call.reply.as_ref()?)));
+        for ((_, list, key, what), reply) in replies {
+            let reply = calls.reply(reply)?;
+            let result = reply.member("result").and_then(|it| serde_json::from_str::<Value>(it).ok());
+            let Some(result) = result else { continue };
+            for definition in result[list].as_array().into_iter().flatten() {
+                let name = definition[key].as_str().unwrap_or_default();
                 definitions.learn(what, name, &canonical(definition));
             }
             definitions.list(what);
         }
-        definitions
+        Ok(definitions)
     }
 
     /// Reads what [`Definitions::baseline`] wrote.

@@ -23,116 +23,241 @@ mod timing;
 
 use std::path::{Path, PathBuf};
 
-use self::calls::{RecordedCall, is_list, pairs};
+pub use self::calls::RecordedCalls;
+use self::calls::{CallPair, CallReply, RecordedCall, arguments, pairs};
 pub use self::comparer::TapeComparer;
 pub use self::definitions::Definitions;
 pub use self::render::{DiffForm, render, render_definitions};
-use crate::event::{CallChange, ChangeKind, Difference, TapeComparison, TapeDiff};
+use crate::event::{
+    CallChange, ChangeKind, DefinitionChange, Difference, Excused, TapeComparison, TapeDiff, TimingChange,
+};
 use crate::json::PathPattern;
 use crate::message::Message;
+use crate::tape::TapeError;
 use crate::tape::compare::{Findings, LearnedValues, Rules, RunClocks, judge};
-use crate::tape::{Tape, TapeError};
+use crate::tape::read::ReadWatch;
 
 /// Says whether what was asked for is wanted no more.
 type IsStopped<'a> = &'a dyn Fn() -> bool;
 
-/// Compares two tapes; `ignore`: places in requests and replies that do not count.
-pub fn diff(left: &Tape, right: &Tape, ignore: Vec<PathPattern>) -> TapeDiff {
-    diff_unless(left, right, ignore, &|| false).expect("nothing stops it")
+/// Two tapes side by side. What differs is found anew each time it is asked for: it may be as large as they are.
+pub struct DiffedTapes {
+    left: RecordedCalls,
+    right: RecordedCalls,
+    rules: Rules,
+    /// With how much of the values of each is not the same.
+    pairs: Vec<(CallPair, PairOutcome)>,
+    pub definitions: Vec<DefinitionChange>,
+    pub timings: Vec<TimingChange>,
+    /// Pairs of calls that are the same, and those that are not.
+    pub same: usize,
+    pub differing: usize,
+    /// Values that differ and need not be the same.
+    pub excused: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct PairOutcome {
+    differs: bool,
+    has_excused: bool,
+}
+
+/// What came of one pair.
+struct ComparedPair {
+    change: Option<CallChange>,
+    excused: Vec<Excused>,
+}
+
+/// Reads the calls of two tapes; `None` where that was stopped.
+///
+/// # Errors
+/// Where one cannot be read at all, is no tape, or is one of a newer format.
+pub fn read_both<P: AsRef<Path>>(
+    tapes: &[P; 2],
+    watch: &ReadWatch<'_>,
+) -> Result<Option<[RecordedCalls; 2]>, TapeError> {
+    let [left, right] = tapes.each_ref().map(|path| RecordedCalls::read(path.as_ref(), watch));
+    let (left, right) = (left?, right?);
+    Ok(left.zip(right).map(|(left, right)| [left, right]))
+}
+
+impl DiffedTapes {
+    /// Compares two tapes; `ignore`: places in requests and replies that do not count. `None` where that was stopped.
+    ///
+    /// # Errors
+    /// Where one of the files was changed meanwhile.
+    pub fn compare(
+        [left, right]: [RecordedCalls; 2],
+        ignore: Vec<PathPattern>,
+        watch: &ReadWatch<'_>,
+    ) -> Result<Option<Self>, TapeError> {
+        let [recorded, live] = [&left, &right].map(|calls| calls.tape.about.header.started);
+        let rules = Rules { ignore, clocks: Some(RunClocks { recorded, live }), ..Rules::default() };
+        let mut diff = Self {
+            definitions: Definitions::of(&left)?.changes(&Definitions::of(&right)?),
+            timings: timing::changes(&left, &right)?,
+            pairs: Vec::new(),
+            same: 0,
+            differing: 0,
+            excused: 0,
+            left,
+            right,
+            rules,
+        };
+        let pairs = pairs(&diff.left, &diff.right, watch)?;
+        let length = pairs.len() as u64;
+        for (pair, done) in pairs.into_iter().zip(0..) {
+            if !watch(done, length) {
+                return Ok(None);
+            }
+            let ComparedPair { change, excused } = diff.compare_pair(pair)?;
+            diff.pairs.push((pair, PairOutcome { differs: change.is_some(), has_excused: !excused.is_empty() }));
+            diff.excused += excused.len();
+            match change {
+                Some(_) => diff.differing += 1,
+                None => diff.same += 1,
+            }
+        }
+        Ok(watch(length, length).then_some(diff))
+    }
+
+    /// Whether nothing differs but times.
+    pub fn is_same(&self) -> bool {
+        self.differing == 0 && self.definitions.is_empty()
+    }
+
+    /// Whether calls of some kind take longer, beyond chance.
+    pub fn is_slower(&self) -> bool {
+        self.timings.iter().any(TimingChange::is_slower)
+    }
+
+    /// Tells each call that is not the same, in order.
+    ///
+    /// # Errors
+    /// Where one of the files was changed meanwhile, or what is told fails.
+    pub fn each_change<E: From<TapeError>>(&self, mut tell: impl FnMut(CallChange) -> Result<(), E>) -> Result<(), E> {
+        for (pair, _) in self.pairs.iter().filter(|(_, outcome)| outcome.differs) {
+            self.compare_pair(*pair)?.change.map_or(Ok(()), &mut tell)?;
+        }
+        Ok(())
+    }
+
+    /// Tells each value that differs and need not be the same, in order.
+    ///
+    /// # Errors
+    /// Where one of the files was changed meanwhile, or what is told fails.
+    pub fn each_excused<E: From<TapeError>>(&self, mut tell: impl FnMut(Excused) -> Result<(), E>) -> Result<(), E> {
+        for (pair, _) in self.pairs.iter().filter(|(_, outcome)| outcome.has_excused) {
+            self.compare_pair(*pair)?.excused.into_iter().try_for_each(&mut tell)?;
+        }
+        Ok(())
+    }
+
+    /// All of it, in memory.
+    fn whole(self) -> Result<TapeDiff, TapeError> {
+        let (mut calls, mut excused) = (Vec::new(), Vec::new());
+        self.each_change(|change| {
+            calls.push(change);
+            Ok::<_, TapeError>(())
+        })?;
+        self.each_excused(|it| {
+            excused.push(it);
+            Ok::<_, TapeError>(())
+        })?;
+        let Self { same, definitions, timings, .. } = self;
+        Ok(TapeDiff { same, calls, definitions, timings, excused })
+    }
+
+    fn compare_pair(&self, CallPair { left, right }: CallPair) -> Result<ComparedPair, TapeError> {
+        Ok(match (left.map(|at| &self.left.calls[at as usize]), right.map(|at| &self.right.calls[at as usize])) {
+            (Some(call), Some(other)) => self.compare_calls(call, other)?,
+            (Some(call), None) => alone(one_sided(&self.left, call, ChangeKind::Removed)?),
+            (None, Some(other)) => alone(one_sided(&self.right, other, ChangeKind::Added)?),
+            (None, None) => ComparedPair { change: None, excused: Vec::new() },
+        })
+    }
+
+    fn compare_calls(&self, call: &RecordedCall, other: &RecordedCall) -> Result<ComparedPair, TapeError> {
+        let mut found = Findings::default();
+        let judge = |expected: &Message, got: &Message| judge(expected, got, &self.rules, &LearnedValues::NOTHING);
+        if call.arguments != other.arguments {
+            let (request, got) = (self.left.request(call)?, self.right.request(other)?);
+            add(judge(&request.message, &got.message), &mut found);
+        }
+        match (&call.reply, &other.reply) {
+            // What it lists is compared by name.
+            (Some(_), Some(_)) if call.list.is_some() => {}
+            (Some(reply), Some(got)) if reply.sum == got.sum => {}
+            (Some(reply), Some(got)) => {
+                add(judge(&self.left.reply(reply)?, &self.right.reply(got)?), &mut found);
+            }
+            (None, None) => {}
+            (reply, got) => found.differences.push(Difference {
+                path: ".".to_owned(),
+                expected: reply.as_ref().map(|it| text(&self.left, it)).transpose()?,
+                got: got.as_ref().map(|it| text(&self.right, it)).transpose()?,
+            }),
+        }
+        let Findings { differences, excused, .. } = found;
+        if differences.is_empty() {
+            return Ok(ComparedPair { change: None, excused });
+        }
+        let sides = one_sided(&self.left, call, ChangeKind::Changed)?;
+        let change = CallChange { left: Some(call.seq), right: Some(other.seq), differences, ..sides };
+        Ok(ComparedPair { change: Some(change), excused })
+    }
 }
 
 /// Compares two tapes for a screen; `None` where that was stopped meanwhile.
 pub fn compare_files(tapes: &[PathBuf; 2], is_stopped: IsStopped<'_>) -> Option<TapeComparison> {
-    let read = |path: &Path| Tape::read_unless(path, is_stopped);
-    let compared = |outcome, problems| Some(TapeComparison { tapes: tapes.clone(), outcome, problems });
     let told = |error: TapeError| {
         let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
         format!("{error}{why}")
     };
-    let (left, right) = match (read(&tapes[0]), read(&tapes[1])) {
-        (Ok(left), Ok(right)) => (left?, right?),
-        (Err(error), _) | (_, Err(error)) => return compared(Err(told(error)), Default::default()),
+    let mut problems = <[Vec<String>; 2]>::default();
+    let outcome = match diff_unless(tapes, is_stopped, &mut problems) {
+        Ok(diff) => Ok(diff?),
+        Err(error) => Err(told(error)),
     };
-    let diff = diff_unless(&left, &right, Vec::new(), is_stopped)?;
-    compared(Ok(diff), [left.troubles(), right.troubles()])
+    Some(TapeComparison { tapes: tapes.clone(), outcome, problems })
 }
 
-fn diff_unless(left: &Tape, right: &Tape, ignore: Vec<PathPattern>, is_stopped: IsStopped<'_>) -> Option<TapeDiff> {
-    let clocks = Some(RunClocks { recorded: left.header.started, live: right.header.started });
-    let rules = Rules { ignore, clocks, ..Rules::default() };
-    let (calls, others) = (RecordedCall::all(left, is_stopped), RecordedCall::all(right, is_stopped));
-    let mut diff = TapeDiff {
-        definitions: Definitions::of_calls(&calls).changes(&Definitions::of_calls(&others)),
-        timings: timing::changes(&calls, &others),
-        ..TapeDiff::default()
-    };
-    for pair in pairs(&calls, &others, is_stopped) {
-        if is_stopped() {
-            return None;
-        }
-        match pair {
-            (Some(call), Some(other)) => compare_calls(call, other, &rules, &mut diff),
-            (Some(call), None) => diff.calls.push(one_sided(call, ChangeKind::Removed)),
-            (None, Some(other)) => diff.calls.push(one_sided(other, ChangeKind::Added)),
-            (None, None) => {}
-        }
-    }
-    (!is_stopped()).then_some(diff)
+fn diff_unless(
+    tapes: &[PathBuf; 2],
+    is_stopped: IsStopped<'_>,
+    problems: &mut [Vec<String>; 2],
+) -> Result<Option<TapeDiff>, TapeError> {
+    let watch = |_, _| !is_stopped();
+    let Some(both) = read_both(tapes, &watch)? else { return Ok(None) };
+    *problems = both.each_ref().map(|calls| calls.tape.troubles());
+    DiffedTapes::compare(both, Vec::new(), &watch)?.map(DiffedTapes::whole).transpose()
+}
+
+fn alone(change: CallChange) -> ComparedPair {
+    ComparedPair { change: Some(change), excused: Vec::new() }
 }
 
 /// A call that only one of the tapes has, with what it asked for.
-fn one_sided(call: &RecordedCall<'_>, kind: ChangeKind) -> CallChange {
-    let seq = Some(call.request.seq);
+fn one_sided(calls: &RecordedCalls, call: &RecordedCall, kind: ChangeKind) -> Result<CallChange, TapeError> {
+    let request = calls.request(call)?;
     let is_left = kind == ChangeKind::Removed;
-    let (left, right) = if is_left { (seq, None) } else { (None, seq) };
-    let asked = match call.request.message.at(&["params", "arguments"]) {
+    let (left, right) = if is_left { (Some(call.seq), None) } else { (None, Some(call.seq)) };
+    let asked = match request.message.at(&["params", "arguments"]) {
         Some(arguments) => (".params.arguments", arguments.to_owned()),
-        None => (".params", call.arguments.clone()),
+        None => (".params", arguments(&request.message)),
     };
     let differences = Some(asked).filter(|(_, value)| !matches!(&**value, "" | "{}")).map(|(path, value)| {
         let (expected, got) = if is_left { (Some(value), None) } else { (None, Some(value)) };
         Difference { path: path.to_owned(), expected, got }
     });
-    CallChange {
+    Ok(CallChange {
         kind,
-        method: call.method().to_owned(),
-        name: call.name().map(str::to_owned),
+        method: request.method().unwrap_or_default().to_owned(),
+        name: request.name().map(str::to_owned),
         left,
         right,
         differences: differences.into_iter().collect(),
-    }
-}
-
-fn compare_calls(call: &RecordedCall<'_>, other: &RecordedCall<'_>, rules: &Rules, diff: &mut TapeDiff) {
-    let mut found = Findings::default();
-    if call.arguments != other.arguments {
-        add(judge(&call.request.message, &other.request.message, rules, &LearnedValues::NOTHING), &mut found);
-    }
-    match (&call.reply, &other.reply) {
-        // What it lists is compared by name.
-        (Some(_), Some(_)) if is_list(call.method()) => {}
-        (Some(reply), Some(got)) => {
-            add(judge(&reply.message, &got.message, rules, &LearnedValues::NOTHING), &mut found);
-        }
-        (None, None) => {}
-        (reply, got) => found.differences.push(Difference {
-            path: ".".to_owned(),
-            expected: reply.map(|it| text(&it.message)),
-            got: got.map(|it| text(&it.message)),
-        }),
-    }
-    diff.excused.extend(found.excused);
-    if found.differences.is_empty() {
-        diff.same += 1;
-        return;
-    }
-    diff.calls.push(CallChange {
-        kind: ChangeKind::Changed,
-        left: Some(call.request.seq),
-        right: Some(other.request.seq),
-        differences: found.differences,
-        ..one_sided(call, ChangeKind::Changed)
-    });
+    })
 }
 
 fn add(more: Findings, found: &mut Findings) {
@@ -141,6 +266,6 @@ fn add(more: Findings, found: &mut Findings) {
     found.excused.extend(more.excused.into_iter().filter(|it| it.path != ".id"));
 }
 
-fn text(message: &Message) -> String {
-    String::from_utf8_lossy(message.raw()).into_owned()
+fn text(calls: &RecordedCalls, reply: &CallReply) -> Result<String, TapeError> {
+    Ok(String::from_utf8_lossy(calls.reply(reply)?.raw()).into_owned())
 }

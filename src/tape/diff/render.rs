@@ -1,11 +1,14 @@
-//! A comparison as text, JSON, JUnit XML or Markdown.
+//! A comparison as text, JSON, JUnit XML or Markdown, written call by call.
 
-use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::event::{CallChange, ChangeKind, DefinitionChange, Difference, TapeDiff};
+use super::DiffedTapes;
+use crate::event::{CallChange, ChangeKind, DefinitionChange, Difference, TimingChange};
+use crate::tape::TapeOutputError;
+use crate::tape::json_items::JsonItems;
 use crate::text::{escape_markup, harmless_json, sanitize};
 
 /// Longest value that is shown, in characters.
@@ -28,42 +31,95 @@ struct DiffItem {
     lines: Vec<String>,
 }
 
-/// What differs between two tapes; `names`: what they are called.
-pub fn render(diff: &TapeDiff, names: [&str; 2], form: DiffForm) -> String {
-    let title = format!("{} and {}", sanitize(names[0]), sanitize(names[1]));
-    if form == DiffForm::Json {
-        let [left, right] = names;
-        let value = json!({ "left": left, "right": right, "same": diff.is_same(), "diff": diff });
-        return harmless_json(&format!("{value:#}")).into_owned() + "\n";
+/// What is written.
+struct DiffReport<'d> {
+    title: String,
+    definitions: &'d [DefinitionChange],
+    calls: Option<&'d DiffedTapes>,
+    times: Vec<String>,
+    summary: String,
+}
+
+impl DiffReport<'_> {
+    fn each_item(&self, mut tell: impl FnMut(DiffItem) -> Result<(), TapeOutputError>) -> Result<(), TapeOutputError> {
+        self.definitions.iter().map(definition_item).try_for_each(&mut tell)?;
+        self.calls.map_or(Ok(()), |calls| calls.each_change(|change| tell(call_item(&change))))
     }
-    let mut items: Vec<_> = diff.definitions.iter().map(definition_item).collect();
-    items.extend(diff.calls.iter().map(call_item));
-    let times: Vec<_> = diff
-        .timings
-        .iter()
-        .map(|it| {
-            let word = if it.is_slower() { "slower" } else { "faster" };
-            let (left, right) = (milliseconds(it.left), milliseconds(it.right));
-            format!(
-                "{word} {}: {left} -> {right} (median of {} and {} calls)",
-                sanitize(&it.subject),
-                it.calls.0,
-                it.calls.1
-            )
-        })
-        .collect();
-    let excused = if diff.excused.is_empty() {
+
+    fn is_empty(&self) -> bool {
+        self.definitions.is_empty() && self.calls.is_none_or(|calls| calls.differing == 0)
+    }
+}
+
+/// Writes what differs between two tapes; `names`: what they are called.
+///
+/// # Errors
+/// Where it cannot be written, or one of the tapes was changed meanwhile.
+pub fn render(
+    diff: &DiffedTapes,
+    names: [&str; 2],
+    form: DiffForm,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
+    if form == DiffForm::Json {
+        return json(diff, names, out);
+    }
+    let excused = if diff.excused == 0 {
         String::new()
     } else {
-        format!("; {} values differ as they do from run to run", diff.excused.len())
+        format!("; {} values differ as they do from run to run", diff.excused)
     };
-    let summary = format!(
-        "{} calls are the same, {} differ, {} definitions differ{excused}",
-        diff.same,
-        diff.calls.len(),
-        diff.definitions.len()
+    let report = DiffReport {
+        title: format!("{} and {}", sanitize(names[0]), sanitize(names[1])),
+        definitions: &diff.definitions,
+        calls: Some(diff),
+        times: diff.timings.iter().map(time_line).collect(),
+        summary: format!(
+            "{} calls are the same, {} differ, {} definitions differ{excused}",
+            diff.same,
+            diff.differing,
+            diff.definitions.len()
+        ),
+    };
+    write(&report, form, out)
+}
+
+fn time_line(it: &TimingChange) -> String {
+    let word = if it.is_slower() { "slower" } else { "faster" };
+    let (left, right) = (milliseconds(it.left), milliseconds(it.right));
+    format!("{word} {}: {left} -> {right} (median of {} and {} calls)", sanitize(&it.subject), it.calls.0, it.calls.1)
+}
+
+/// As if all of it were one value.
+fn json(diff: &DiffedTapes, names: [&str; 2], out: &mut dyn Write) -> Result<(), TapeOutputError> {
+    let [left, right] = names.map(Value::from);
+    let head = format!(
+        "{{\n  \"left\": {left},\n  \"right\": {right},\n  \"same\": {},\n  \"diff\": {{\n    \"same\": {},\n    \"calls\": ",
+        diff.is_same(),
+        diff.same
     );
-    write(&title, &items, &times, &summary, form)
+    out.write_all(harmless_json(&head).as_bytes())?;
+    let mut items = JsonItems::begin(out, 4)?;
+    diff.each_change(|change| Ok::<_, TapeOutputError>(items.item(&pretty(&change))?))?;
+    items.end()?;
+    out.write_all(b",\n    \"definitions\": ")?;
+    let mut items = JsonItems::begin(out, 4)?;
+    diff.definitions.iter().try_for_each(|it| items.item(&pretty(it)))?;
+    items.end()?;
+    out.write_all(b",\n    \"timings\": ")?;
+    let mut items = JsonItems::begin(out, 4)?;
+    diff.timings.iter().try_for_each(|it| items.item(&pretty(it)))?;
+    items.end()?;
+    out.write_all(b",\n    \"excused\": ")?;
+    let mut items = JsonItems::begin(out, 4)?;
+    diff.each_excused(|it| Ok::<_, TapeOutputError>(items.item(&pretty(&it))?))?;
+    items.end()?;
+    Ok(out.write_all(b"\n  }\n}\n")?)
+}
+
+fn pretty(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_string_pretty(value).expect("all keys are strings");
+    harmless_json(&json).into_owned()
 }
 
 /// What differs from a baseline.
@@ -72,17 +128,20 @@ pub fn render_definitions(changes: &[DefinitionChange], names: [&str; 2], form: 
         let value = json!({ "left": names[0], "right": names[1], "same": changes.is_empty(), "definitions": changes });
         return harmless_json(&format!("{value:#}")).into_owned() + "\n";
     }
-    let items: Vec<_> = changes.iter().map(definition_item).collect();
     let title = format!("{} and {}", sanitize(names[0]), sanitize(names[1]));
-    write(&title, &items, &[], &format!("{} definitions differ", changes.len()), form)
+    let summary = format!("{} definitions differ", changes.len());
+    let report = DiffReport { title, definitions: changes, calls: None, times: Vec::new(), summary };
+    let mut text = Vec::new();
+    write(&report, form, &mut text).expect("a vector takes everything");
+    String::from_utf8(text).expect("all of it is text")
 }
 
-fn write(title: &str, items: &[DiffItem], times: &[String], summary: &str, form: DiffForm) -> String {
+fn write(report: &DiffReport<'_>, form: DiffForm, out: &mut dyn Write) -> Result<(), TapeOutputError> {
     match form {
-        DiffForm::Junit => junit(title, items, summary),
-        DiffForm::Markdown => markdown(title, items, times, summary),
-        DiffForm::Html => html(title, items, times, summary),
-        DiffForm::Text | DiffForm::Json => text(items, times, summary),
+        DiffForm::Junit => junit(report, out),
+        DiffForm::Markdown => markdown(report, out),
+        DiffForm::Html => html(report, out),
+        DiffForm::Text | DiffForm::Json => text(report, out),
     }
 }
 
@@ -123,83 +182,85 @@ fn milliseconds(micros: u64) -> String {
     format!("{}.{} ms", micros / 1000, micros / 100 % 10)
 }
 
-fn text(items: &[DiffItem], times: &[String], summary: &str) -> String {
-    let mut text = String::new();
-    for item in items {
-        // A string takes everything.
-        let _ = writeln!(text, "{} {}", item.sign, item.title);
-        item.lines.iter().for_each(|line| {
-            let _ = writeln!(text, "    {line}");
-        });
-    }
-    times.iter().for_each(|line| {
-        let _ = writeln!(text, "t {line}");
-    });
-    text + summary + "\n"
+fn text(report: &DiffReport<'_>, out: &mut dyn Write) -> Result<(), TapeOutputError> {
+    report.each_item(|item| Ok(item.write_plain(out)?))?;
+    report.times.iter().try_for_each(|line| writeln!(out, "t {line}"))?;
+    Ok(writeln!(out, "{}", report.summary)?)
 }
 
-fn markdown(title: &str, items: &[DiffItem], times: &[String], summary: &str) -> String {
-    // A fence longer than any in what it holds.
-    let body: Vec<_> = items
-        .iter()
-        .flat_map(|item| {
-            std::iter::once(format!("{} {}", item.sign, item.title))
-                .chain(item.lines.iter().map(|line| format!("    {line}")))
-        })
-        .collect();
-    let fence =
-        "`".repeat(body.iter().flat_map(|line| line.split(|c| c != '`').map(str::len)).max().unwrap_or(0).max(2) + 1);
-    let mut text = format!("### {}\n\n{summary}\n", title.replace(['<', '`', '*', '_'], " "));
-    if !body.is_empty() {
-        let _ = write!(text, "\n{fence}diff\n{}\n{fence}\n", body.join("\n"));
+impl DiffItem {
+    fn write_plain(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{} {}", self.sign, self.title)?;
+        self.lines.iter().try_for_each(|line| writeln!(out, "    {line}"))
     }
-    for line in times {
-        let _ = write!(text, "\n- {}", line.replace('<', "&lt;"));
+
+    /// The most backticks that stand beside each other.
+    fn longest_fence(&self) -> usize {
+        let lines = std::iter::once(&self.title).chain(&self.lines);
+        lines.flat_map(|line| line.split(|c| c != '`').map(str::len)).max().unwrap_or(0)
     }
-    text.trim_end().to_owned() + "\n"
 }
 
-fn html(title: &str, items: &[DiffItem], times: &[String], summary: &str) -> String {
+fn markdown(report: &DiffReport<'_>, out: &mut dyn Write) -> Result<(), TapeOutputError> {
+    let title = report.title.replace(['<', '`', '*', '_'], " ");
+    writeln!(out, "### {title}\n\n{}", report.summary)?;
+    if !report.is_empty() {
+        // A fence longer than any in what it holds.
+        let mut longest = 2;
+        report.each_item(|item| {
+            longest = longest.max(item.longest_fence());
+            Ok(())
+        })?;
+        let fence = "`".repeat(longest + 1);
+        writeln!(out, "\n{fence}diff")?;
+        report.each_item(|item| Ok(item.write_plain(out)?))?;
+        writeln!(out, "{fence}")?;
+    }
+    for line in &report.times {
+        write!(out, "\n- {}", line.replace('<', "&lt;"))?;
+    }
+    Ok(if report.times.is_empty() { Ok(()) } else { writeln!(out) }?)
+}
+
+fn html(report: &DiffReport<'_>, out: &mut dyn Write) -> Result<(), TapeOutputError> {
     let list = |lines: &[String]| {
         lines.iter().map(|line| format!("<li><code>{}</code></li>", escape_markup(line))).collect::<String>()
     };
-    let body: String = items
-        .iter()
-        .map(|item| {
-            format!(
-                "<details open><summary class=\"c{}\">{}</summary><ul>{}</ul></details>",
-                match item.sign {
-                    '+' => 'a',
-                    '-' => 'r',
-                    _ => 'c',
-                },
-                escape_markup(&item.title),
-                list(&item.lines)
-            )
-        })
-        .collect();
-    format!(
+    write!(
+        out,
         "<!doctype html><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
          <title>{0}</title><style>body{{font:14px system-ui;margin:2em;max-width:80em}}code{{white-space:pre-wrap;overflow-wrap:anywhere}}\
-         .ca{{color:#176b2c}}.cr{{color:#a31515}}.cc{{color:#8a5a00}}</style><h1>{0}</h1><p>{1}</p>{body}<ul>{2}</ul>\n",
-        escape_markup(title),
-        escape_markup(summary),
-        list(times),
-    )
+         .ca{{color:#176b2c}}.cr{{color:#a31515}}.cc{{color:#8a5a00}}</style><h1>{0}</h1><p>{1}</p>",
+        escape_markup(&report.title),
+        escape_markup(&report.summary),
+    )?;
+    report.each_item(|item| {
+        let class = match item.sign {
+            '+' => 'a',
+            '-' => 'r',
+            _ => 'c',
+        };
+        let (title, lines) = (escape_markup(&item.title), list(&item.lines));
+        write!(out, "<details open><summary class=\"c{class}\">{title}</summary><ul>{lines}</ul></details>")?;
+        Ok(())
+    })?;
+    Ok(writeln!(out, "<ul>{}</ul>", list(&report.times))?)
 }
 
-fn junit(title: &str, items: &[DiffItem], summary: &str) -> String {
-    let mut suite = TestSuite::new(title);
-    for item in items {
+/// Its head counts the items: what is shown of each is in memory before it is written.
+fn junit(report: &DiffReport<'_>, out: &mut dyn Write) -> Result<(), TapeOutputError> {
+    let mut suite = TestSuite::new(&*report.title);
+    report.each_item(|item| {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(item.title.clone());
         status.set_description(item.lines.iter().map(|line| format!("{line}\n")).collect::<String>());
-        suite.add_test_case(TestCase::new(item.title.clone(), status));
-    }
-    if items.is_empty() {
-        suite.add_test_case(TestCase::new(summary, TestCaseStatus::success()));
+        suite.add_test_case(TestCase::new(item.title, status));
+        Ok(())
+    })?;
+    if report.is_empty() {
+        suite.add_test_case(TestCase::new(&*report.summary, TestCaseStatus::success()));
     }
     let mut report = Report::new("tapline tape diff");
     report.add_test_suite(suite);
-    report.to_string().expect("a string takes everything")
+    Ok(out.write_all(report.to_string().expect("a string takes everything").as_bytes())?)
 }

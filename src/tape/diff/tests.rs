@@ -1,12 +1,13 @@
-use std::path::Path;
+use proptest::prelude::*;
 
+use super::calls::equal_pairs;
 use super::*;
 
-/// A tape of calls: name of the tool, arguments, result, microseconds.
-fn tape(calls: &[(&str, &str, &str, u64)]) -> Tape {
-    let mut text = String::from(
-        "{\"tapline\":1,\"version\":\"0.1.0\",\"session\":\"01a2097c-74ca-7690-a877-2a9c7b2466dc\",\"upstream\":\"x\",\"via\":\"stdio\",\"started\":1795455481034436}\n",
-    );
+const HEADER: &str = "{\"tapline\":1,\"version\":\"0.1.0\",\"session\":\"01a2097c-74ca-7690-a877-2a9c7b2466dc\",\"upstream\":\"x\",\"via\":\"stdio\",\"started\":1795455481034436}\n";
+
+/// The lines of a tape of calls: name of the tool, arguments, result, microseconds.
+fn lines(calls: &[(&str, &str, &str, u64)]) -> String {
+    let mut text = HEADER.to_owned();
     for (at, (name, arguments, result, took)) in calls.iter().enumerate() {
         let (request, reply) = (at * 2 + 1, at * 2 + 2);
         let (method, params) = match *name {
@@ -18,11 +19,32 @@ fn tape(calls: &[(&str, &str, &str, u64)]) -> Tape {
              {{\"seq\":{reply},\"at\":{reply},\"dir\":\"s2c\",\"via\":\"stdio\",\"method\":\"{method}\",\"name\":\"{name}\",\"re\":{request},\"dt\":{took},\"msg\":{{\"id\":{at},\"result\":{result}}}}}\n"
         );
     }
-    Tape::read_from(Path::new("x.tape.jsonl"), text.as_bytes()).unwrap()
+    text
+}
+
+fn read(text: &str) -> RecordedCalls {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, text).unwrap();
+    // It stays open.
+    RecordedCalls::read(file.path(), &|_, _| true).unwrap().unwrap()
+}
+
+fn tape(calls: &[(&str, &str, &str, u64)]) -> RecordedCalls {
+    read(&lines(calls))
+}
+
+fn compared(left: &[(&str, &str, &str, u64)], right: &[(&str, &str, &str, u64)]) -> DiffedTapes {
+    DiffedTapes::compare([tape(left), tape(right)], Vec::new(), &|_, _| true).unwrap().unwrap()
+}
+
+fn rendered(diff: &DiffedTapes, names: [&str; 2], form: DiffForm) -> String {
+    let mut out = Vec::new();
+    render(diff, names, form, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
 }
 
 fn told(left: &[(&str, &str, &str, u64)], right: &[(&str, &str, &str, u64)]) -> String {
-    render(&diff(&tape(left), &tape(right), Vec::new()), ["a", "b"], DiffForm::Text)
+    rendered(&compared(left, right), ["a", "b"], DiffForm::Text)
 }
 
 #[test]
@@ -64,16 +86,14 @@ fn diff_has_what_was_said_again_after_a_rewind_once() {
         )
     };
     let again = r#","verdict":{"injected":"tapline"}"#;
-    let text = serde_json::to_string(&tape(&[]).header).unwrap()
-        + "\n"
+    let text = HEADER.to_owned()
         + &call(1, 1, 1, "")
         + &call(2, 2, 2, "")
         + "{\"mark\":\"rewind\",\"at\":2,\"after\":2,\"text\":\"again\"}\n"
         + &call(3, 90, 1, again)
         + "{\"mark\":\"seam\",\"at\":3,\"after\":3,\"text\":\"rewound\"}\n"
         + &call(4, 3, 3, again);
-    let rewound = Tape::read_from(Path::new("x.tape.jsonl"), text.as_bytes()).unwrap();
-    let calls: Vec<_> = RecordedCall::all(&rewound, &|| false).iter().map(|it| it.request.seq.0).collect();
+    let calls: Vec<_> = read(&text).calls.iter().map(|it| it.seq.0).collect();
     assert_eq!(calls, [1, 2, 4]);
 }
 
@@ -89,34 +109,38 @@ fn diff_passes_over_what_changes_from_run_to_run() {
 
 #[test]
 fn diff_ends_early_where_it_is_stopped() {
-    let tape = tape(&[("sum", "{}", "1", 9), ("now", "{}", "2", 9), ("sum", "{\"a\":1}", "3", 9)]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    std::fs::write(&path, lines(&[("sum", "{}", "1", 9), ("now", "{}", "2", 9), ("sum", "{\"a\":1}", "3", 9)]))
+        .unwrap();
     let asked = std::cell::Cell::new(0);
     let after = |times: usize| {
         asked.set(0);
-        diff_unless(&tape, &tape, Vec::new(), &|| {
+        let found = compare_files(&[path.clone(), path.clone()], &|| {
             asked.set(asked.get() + 1);
             asked.get() > times
-        })
+        });
+        found.map(|found| found.outcome.unwrap().same)
     };
-    assert!(after(0).is_none() && after(3).is_none() && after(7).is_none());
-    assert_eq!(after(usize::MAX).map(|diff| diff.same), Some(3));
+    assert_eq!(after(usize::MAX), Some(3));
+    let all = asked.get();
+    assert!(all > 6 && (0..all).all(|times| after(times).is_none()), "{all}");
 }
 
 #[test]
 fn comparison_of_files_says_which_cannot_be_read_and_in_which_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let header = serde_json::to_string(&tape(&[]).header).unwrap();
-    std::fs::write(path("good"), format!("{header}\n")).unwrap();
-    std::fs::write(path("hurt"), format!("{header}\n\n{{\"seq\":1,\n")).unwrap();
+    std::fs::write(path("good"), HEADER).unwrap();
+    std::fs::write(path("hurt"), format!("{HEADER}\n{{\"seq\":1,\n")).unwrap();
     std::fs::write(path("bad"), "hello\n").unwrap();
-    let compared = |left, right| compare_files(&[path(left), path(right)], &|| false).unwrap();
-    let hurt = compared("good", "hurt");
+    let compare = |left, right| compare_files(&[path(left), path(right)], &|| false).unwrap();
+    let hurt = compare("good", "hurt");
     assert!(hurt.outcome.unwrap().is_same() && hurt.problems[0].is_empty());
     assert!(hurt.problems[1][0].starts_with("line 3: "), "{:?}", hurt.problems);
-    let why = compared("good", "bad").outcome.unwrap_err();
+    let why = compare("good", "bad").outcome.unwrap_err();
     assert!(why.contains("bad is not a tape: ") && why.contains("its first line"), "{why}");
-    let why = compared("none", "good").outcome.unwrap_err();
+    let why = compare("none", "good").outcome.unwrap_err();
     assert!(why.starts_with("there is no tape "), "{why}");
     assert!(compare_files(&[path("good"), path("hurt")], &|| true).is_none());
 }
@@ -144,8 +168,8 @@ fn diff_tells_which_tools_are_not_what_they_were() {
 #[test]
 fn definitions_are_pinned_by_a_baseline() {
     let (before, now) = (
-        Definitions::of(&tape(&[("tools/list", "", TOOLS, 9)])),
-        Definitions::of(&tape(&[("tools/list", "", PULLED, 9)])),
+        Definitions::of(&tape(&[("tools/list", "", TOOLS, 9)])).unwrap(),
+        Definitions::of(&tape(&[("tools/list", "", PULLED, 9)])).unwrap(),
     );
     let baseline = Definitions::read(&before.baseline()).unwrap();
     assert_eq!((baseline.changes(&before).len(), baseline.changes(&now).len()), (0, 3));
@@ -176,13 +200,51 @@ fn timing_tells_slower_and_faster_beyond_chance() {
 fn render_makes_nothing_of_what_a_server_says() {
     let left = [("sum", "{}", r#""plain""#, 9)];
     let right = [("sum", "{}", r#""<script>alert(1)</script>```\u001b[2J""#, 9)];
-    let found = diff(&tape(&left), &tape(&right), Vec::new());
-    let html = render(&found, ["a", "<b>"], DiffForm::Html);
+    let found = compared(&left, &right);
+    let html = rendered(&found, ["a", "<b>"], DiffForm::Html);
     assert!(!html.contains("<script>") && html.contains("&lt;script&gt;") && !html.contains("<b>"), "{html}");
-    let markdown = render(&found, ["a", "b"], DiffForm::Markdown);
+    let markdown = rendered(&found, ["a", "b"], DiffForm::Markdown);
     assert!(markdown.contains("\n````diff\n"), "{markdown}");
-    let junit = render(&found, ["a", "b"], DiffForm::Junit);
+    let junit = rendered(&found, ["a", "b"], DiffForm::Junit);
     assert!(junit.contains("failures=\"1\"") && junit.contains("&lt;script&gt;"), "{junit}");
-    let json: serde_json::Value = serde_json::from_str(&render(&found, ["a", "b"], DiffForm::Json)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&rendered(&found, ["a", "b"], DiffForm::Json)).unwrap();
     assert_eq!((json["same"].as_bool(), json["diff"]["calls"][0]["kind"].as_str()), (Some(false), Some("changed")));
+}
+
+#[test]
+fn json_is_written_as_if_it_were_one_value() {
+    let left = [
+        ("sum", "{}", r#""plain""#, 9),
+        ("gone", "{\"a\":1}", "1", 9),
+        ("now", "{}", r#"{"at":"2026-11-23T16:55:01Z"}"#, 9),
+    ];
+    let right = [("sum", "{}", r#""\u009b\n\u202e""#, 9), ("now", "{}", r#"{"at":"2026-11-24T16:55:09Z"}"#, 9)];
+    for (left, right) in [(&left[..], &right[..]), (&left, &left)] {
+        let diff = compared(left, right);
+        let written = rendered(&diff, ["a\u{9b}", "\"b\""], DiffForm::Json);
+        let same = diff.is_same();
+        let whole =
+            serde_json::json!({ "left": "a\u{9b}", "right": "\"b\"", "same": same, "diff": diff.whole().unwrap() });
+        assert_eq!(written, crate::text::harmless_json(&format!("{whole:#}")).into_owned() + "\n");
+    }
+}
+
+proptest! {
+    /// What belongs together is found by sorting: as if each call took the first equal one that is left.
+    #[test]
+    fn equal_calls_are_paired_in_their_order(left in "[abc]{0,12}", right in "[abc]{0,12}") {
+        let tape = |names: &str| {
+            let names: Vec<_> = names.chars().map(String::from).collect();
+            tape(&names.iter().map(|name| (name.as_str(), "{}", "1", 9)).collect::<Vec<_>>())
+        };
+        let mut free: Vec<_> = right.chars().map(Some).collect();
+        let mut first = |name| {
+            let place = free.iter().position(|it| *it == Some(name))?;
+            free[place] = None;
+            u32::try_from(place).ok()
+        };
+        let expected: Vec<_> = left.chars().map(&mut first).collect();
+        let found: Vec<_> = equal_pairs(&tape(&left).calls, &tape(&right).calls).iter().map(|it| it.right).collect();
+        prop_assert_eq!(found, expected);
+    }
 }

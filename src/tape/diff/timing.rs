@@ -1,9 +1,8 @@
 //! Slower and faster, beyond chance: the test of Mann and Whitney, which asks nothing of how times are spread.
 
-use std::collections::BTreeMap;
-
-use super::calls::RecordedCall;
+use super::calls::{self, RecordedCalls, TextSum};
 use crate::event::TimingChange;
+use crate::tape::TapeError;
 
 /// Fewer calls on either side tell nothing.
 const LEAST: usize = 5;
@@ -12,36 +11,43 @@ const SIGNIFICANT: f64 = 3.29;
 /// A change of the median by less than this is ignored.
 const CONCERN: f64 = 1.2;
 
-pub(super) fn changes(calls: &[RecordedCall<'_>], others: &[RecordedCall<'_>]) -> Vec<TimingChange> {
-    let (left, right) = (times(calls), times(others));
-    let both = left.iter().filter_map(|(subject, times)| Some((subject, times, right.get(subject)?)));
-    both.filter_map(|(subject, left, right)| change(subject, left, right)).collect()
+pub(super) fn changes(left: &RecordedCalls, right: &RecordedCalls) -> Result<Vec<TimingChange>, TapeError> {
+    let (times, others) = (times(left), times(right));
+    let mut others = others.chunk_by(|a, b| a.0 == b.0).peekable();
+    let mut changes = Vec::new();
+    for times in times.chunk_by(|a, b| a.0 == b.0) {
+        let title = times[0].0;
+        while others.next_if(|other| other[0].0 < title).is_some() {}
+        let Some(other) = others.next_if(|other| other[0].0 == title) else { continue };
+        let only = |times: &[(TextSum, u64)]| times.iter().map(|(_, took)| *took).collect::<Vec<_>>();
+        let (times, other) = (only(times), only(other));
+        if let Some((before, after)) = changed_medians(&times, &other) {
+            let call = left.calls.iter().find(|call| call.title == title).expect("it has these times");
+            let (subject, calls) = (calls::title(&left.request(call)?), (times.len(), other.len()));
+            changes.push(TimingChange { subject, left: before, right: after, calls });
+        }
+    }
+    changes.sort_by(|a, b| a.subject.cmp(&b.subject));
+    Ok(changes)
 }
 
-fn times(calls: &[RecordedCall<'_>]) -> BTreeMap<String, Vec<u64>> {
-    let mut times = BTreeMap::<_, Vec<_>>::new();
-    for call in calls {
-        let subject = [Some(call.method()), call.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        times.entry(subject).or_default().extend(call.took());
-    }
-    times.values_mut().for_each(|times| times.sort_unstable());
+/// How long each call took that was answered, of those that are called the same the shortest first.
+fn times(calls: &RecordedCalls) -> Vec<(TextSum, u64)> {
+    let mut times: Vec<_> =
+        calls.calls.iter().filter_map(|call| Some((call.title, call.reply.as_ref()?.took))).collect();
+    times.sort_unstable();
     times
 }
 
-/// The change from the times on the left to those on the right, both sorted, in microseconds.
-fn change(subject: &str, left: &[u64], right: &[u64]) -> Option<TimingChange> {
+/// The medians of the times on the left and on the right, both sorted, in microseconds, where one is another beyond chance.
+fn changed_medians(left: &[u64], right: &[u64]) -> Option<(u64, u64)> {
     if left.len() < LEAST || right.len() < LEAST || deviation(left, right).abs() < SIGNIFICANT {
         return None;
     }
     let median = |times: &[u64]| times[times.len() / 2];
     let (before, after) = (median(left), median(right));
     let ratio = float(after.max(before)) / float(after.min(before).max(1));
-    (ratio >= CONCERN).then(|| TimingChange {
-        subject: subject.to_owned(),
-        left: before,
-        right: after,
-        calls: (left.len(), right.len()),
-    })
+    (ratio >= CONCERN).then_some((before, after))
 }
 
 /// How many standard deviations the ranks of the right are from what chance would have; both sorted.

@@ -1,4 +1,5 @@
-//! Reads tapes, whole ([`Tape::read`]), line by line ([`TapeReader`]) or by their outside only ([`catalogue()`]).
+//! Reads tapes, whole ([`Tape::read`]), once with their messages left where they stand ([`StoredTape`]), line by line ([`TapeReader`]) or
+//! by their outside only ([`catalogue()`]).
 //!
 //! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
 
@@ -24,13 +25,14 @@ pub use self::catalogue::{Catalogue, catalogue, is_tape_name};
 pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::head::MessageHead;
 pub(super) use self::on_disk::TapeFile;
+pub use self::on_disk::{ReadWatch, StoredTape};
 pub use self::packed::{TapeBytes, check_is_file, is_packed};
 pub(super) use self::packed::{is_broken, read_no_further};
 use self::room::TapeRoom;
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeError, TapeHeader};
-use crate::envelope::{Envelope, HeaderCache, Outcome, Seq, SessionId, Unknown};
+use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown};
 use crate::event::TapeSeam;
 
 const BUFFER: usize = 256 << 10;
@@ -155,9 +157,14 @@ impl Tape {
     }
 
     /// Takes in what follows.
-    pub(super) fn add(&mut self, chunk: TapeChunk) {
+    fn add(&mut self, chunk: TapeChunk<Arc<Envelope>>) {
+        let envelopes = self.add_all_but_messages(chunk);
+        self.envelopes.extend(envelopes);
+    }
+
+    /// Takes in what follows but its messages, which it returns.
+    pub(super) fn add_all_but_messages<M>(&mut self, chunk: TapeChunk<M>) -> Vec<M> {
         let lines = self.lines;
-        self.envelopes.extend(chunk.envelopes);
         self.gaps.extend(chunk.gaps);
         self.hang_ups.extend(chunk.hang_ups);
         self.rewinds.extend(chunk.rewinds);
@@ -167,15 +174,16 @@ impl Tape {
         self.torn |= chunk.torn;
         self.end = chunk.end.or(self.end.take());
         self.lines += chunk.lines;
+        chunk.messages
     }
 
-    /// Whether a message was only said again, or answered again, to bring a fresh process to where the session was.
-    pub(crate) fn is_said_again(&self, envelope: &Envelope) -> bool {
+    /// Whether a fresh process was being brought to where the session was: what then was injected or withheld was only said again.
+    pub(crate) fn is_told_again(&self, seq: Seq) -> bool {
         let is_behind = |after: &Seq| {
             let end = self.seams.iter().map(|seam| seam.after).find(|end| end > after);
-            *after < envelope.seq && end.is_none_or(|end| envelope.seq <= end)
+            *after < seq && end.is_none_or(|end| seq <= end)
         };
-        self.rewinds.iter().any(is_behind) && matches!(envelope.outcome, Outcome::Injected(_) | Outcome::Withheld)
+        self.rewinds.iter().any(is_behind)
     }
 
     /// Everything that is not as it should be, for people.
@@ -225,10 +233,10 @@ impl TapeReader<BufReader<TapeBytes>> {
 }
 
 impl<'l> TapeReader<&'l [u8]> {
-    /// Lines from the middle of a tape, counted from 1.
-    fn of_lines(lines: &'l [u8], header: TapeHeader) -> Self {
+    /// Lines from the middle of a tape, which begin at that byte; they are counted from 1.
+    fn of_lines(lines: &'l [u8], header: TapeHeader, start: u64) -> Self {
         let (buffer, known) = (Vec::new(), HeaderCache::default());
-        Self { reader: lines, header, line: 0, buffer, place: 0..0, known, broken: false }
+        Self { reader: lines, header, line: 0, buffer, place: start..start, known, broken: false }
     }
 }
 

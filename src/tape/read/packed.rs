@@ -140,11 +140,12 @@ pub fn check_is_file(path: &Path) -> Result<(), TapeError> {
     }
 }
 
-/// Opens a tape so that any place of it can be read: a packed one as a plain file that has no name and is gone with us.
+/// Opens a tape so that any place of it can be read: one that is packed, or comes from a pipe, as a plain file that has no name and is
+/// gone with us.
 pub(super) fn open_plain(path: &Path) -> io::Result<File> {
     let mut bytes = match TapeBytes::open(path)? {
-        TapeBytes::Plain(file) => return Ok(file),
-        packed @ TapeBytes::Packed(_) => BufReader::with_capacity(BUFFER, packed),
+        TapeBytes::Plain(file) if file.metadata()?.is_file() => return Ok(file),
+        bytes => BufReader::with_capacity(BUFFER, bytes),
     };
     let place = std::env::temp_dir().join(format!("tapline-{}", Uuid::new_v4()));
     let mut plain = File::options().read(true).write(true).create_new(true).mode(0o600).open(&place)?;

@@ -1,8 +1,10 @@
 //! How much of a tape may be in memory: what reads a tape whole must not take the machine with it.
 
 use std::fs;
+use std::sync::Arc;
 
 use super::TapeChunk;
+use crate::envelope::Envelope;
 
 /// What an envelope takes beside its message, in bytes.
 const ENVELOPE: u64 = 512;
@@ -18,9 +20,9 @@ impl TapeRoom {
     }
 
     /// Whether there is room for this, too.
-    pub(super) fn has_room_for(&mut self, chunk: &TapeChunk) -> bool {
+    pub(super) fn has_room_for(&mut self, chunk: &TapeChunk<Arc<Envelope>>) -> bool {
         let Some(left) = &mut self.0 else { return true };
-        let needed: u64 = chunk.envelopes.iter().map(|it| it.message.raw().len() as u64 + ENVELOPE).sum();
+        let needed: u64 = chunk.messages.iter().map(|it| it.message.raw().len() as u64 + ENVELOPE).sum();
         let is_room = needed <= *left;
         *left = left.saturating_sub(needed);
         is_room
