@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pool::modern;
+use crate::support::binary::command;
 use crate::support::scripts::server;
 use crate::support::{Binary, Launched, soon};
 
@@ -229,6 +230,58 @@ async fn calls_that_a_child_does_not_read_are_bounded_and_given_back() {
         }
     };
     soon("the memory", given_back).await;
+}
+
+/// Runs tapline to its end with no more than so many MiB for its data. Returns status and stdout.
+fn within(mebibytes: u64, arguments: &[&str]) -> (Option<i32>, Vec<u8>) {
+    let command = command();
+    let tapline = command.get_program().to_owned();
+    let limited = format!("ulimit -d {} && exec \"$0\" \"$@\"", mebibytes << 10);
+    let mut shell = std::process::Command::new("sh");
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    shell.args(["-c", &limited]).arg(tapline).args(arguments).envs(set);
+    let output = shell.output().unwrap();
+    (output.status.code(), output.stdout)
+}
+
+/// A tape of 40 MiB, with the last reply of its own.
+fn large_tape(dir: &tempfile::TempDir, name: &str, last: &str) -> String {
+    let demo = include_str!("../../tapes/demo.tape.jsonl");
+    let (mut text, path) = (demo.lines().next().unwrap().to_owned() + "\n", dir.path().join(name));
+    let body = "x".repeat(1 << 20);
+    for call in 0..40 {
+        let said = if call == 39 { last } else { &body };
+        let (request, reply) = (2 * call + 1, 2 * call + 2);
+        text += &format!(
+            "{{\"seq\":{request},\"at\":{request},\"dir\":\"c2s\",\"via\":\"http\",\"msg\":{{\"jsonrpc\":\"2.0\",\"id\":{call},\"method\":\"tools/call\",\"params\":{{\"name\":\"a\"}}}}}}\n\
+             {{\"seq\":{reply},\"at\":{reply},\"dir\":\"s2c\",\"via\":\"http\",\"method\":\"tools/call\",\"re\":{request},\"dt\":1,\"msg\":{{\"jsonrpc\":\"2.0\",\"id\":{call},\"result\":{{\"said\":\"{said}\"}}}}}}\n"
+        );
+    }
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Less than the tape.
+const FOR_DATA: u64 = 32;
+
+#[test]
+fn tapes_are_compared_that_do_not_fit_into_memory() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (left, right) = (large_tape(&dir, "a.tape.jsonl", "a"), large_tape(&dir, "b.tape.jsonl", "b"));
+    let (status, said) = within(FOR_DATA, &["tape", "diff", &left, &right]);
+    let expected = "~ changed tools/call a #79 #79\n    .result.said  - \"a\"  + \"b\"\n\
+                    39 calls are the same, 1 differ, 0 definitions differ\n";
+    assert_eq!((status, &*String::from_utf8_lossy(&said)), (Some(1), expected));
+}
+
+#[test]
+fn tape_is_exported_that_does_not_fit_into_memory() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (tape, out) = (large_tape(&dir, "a.tape.jsonl", "a"), dir.path().join("out"));
+    let (status, _) = within(FOR_DATA, &["tape", "export", &tape, "--format", "jsonl", "--out", out.to_str().unwrap()]);
+    let written = std::fs::read(out).unwrap();
+    assert_eq!((status, written.iter().filter(|byte| **byte == b'\n').count()), (Some(0), 80));
+    assert!(written.len() > 39 << 20);
 }
 
 /// One event with a message.

@@ -1,21 +1,22 @@
 //! `tapline tape export`.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use indicatif::ProgressBar;
 
+use super::output::{progress, watch, write_out};
 use super::shelf::{TapeShelf, short_name};
 use crate::cli::{ExportFormArg, TapeExportArgs};
-use crate::commands::help::print;
 use crate::envelope::SessionId;
 use crate::exit::{self, ExitError};
-use crate::tape::Tape;
-use crate::tape::export::{TapeForm, export};
+use crate::tape::export::{ExportedTape, TapeForm, export};
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeExportArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
-    let mut tape = Tape::read(&path).map_err(ExitError::usage)?;
+    let bar = progress("reading the tape");
+    let tape = ExportedTape::read(&path, &watch(&bar)).map_err(ExitError::usage)?;
+    bar.finish_and_clear();
+    let mut tape = tape.expect("nothing stops it");
     for trouble in tape.troubles() {
         exit::print_stderr(&format!("tapline: {}: {trouble}", path.display()));
     }
@@ -30,15 +31,17 @@ pub(super) fn run(shelf: &TapeShelf, args: &TapeExportArgs) -> Result<ExitCode, 
         ExportFormArg::Rust => TapeForm::Rust,
     };
     choose_session(&mut tape, args, form).map_err(ExitError::usage)?;
-    let text = export(&tape, &short_name(&path), form);
-    let Some(out) = &args.out else { return print(&text) };
-    std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?;
+    let bar = if args.out.is_some() { progress("writing") } else { ProgressBar::hidden() };
+    let name = short_name(&path);
+    let written = write_out(args.out.as_deref(), "", |out| export(&tape, &name, form, &watch(&bar), out));
+    bar.finish_and_clear();
+    written?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Leaves the session that was asked for. A test is one client: of several sessions it needs one.
-fn choose_session(tape: &mut Tape, args: &TapeExportArgs, form: TapeForm) -> anyhow::Result<()> {
-    let sessions: BTreeSet<_> = tape.envelopes.iter().map(|envelope| envelope.session).collect();
+fn choose_session(tape: &mut ExportedTape, args: &TapeExportArgs, form: TapeForm) -> anyhow::Result<()> {
+    let sessions = tape.sessions();
     let ids = || sessions.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(", ");
     if let Some(asked) = &args.session {
         let is_asked = |id: &SessionId| {
@@ -49,7 +52,7 @@ fn choose_session(tape: &mut Tape, args: &TapeExportArgs, form: TapeForm) -> any
         let [session] = found[..] else {
             anyhow::bail!("`--session {asked}` is {} of the tape's sessions: {}", found.len(), ids());
         };
-        tape.envelopes.retain(|envelope| envelope.session == session);
+        tape.choose_session(session);
     } else if sessions.len() > 1 && matches!(form, TapeForm::Pytest | TapeForm::Vitest | TapeForm::Rust) {
         anyhow::bail!(
             "the tape has {} sessions, and a test is one client: choose one with `--session`: {}",

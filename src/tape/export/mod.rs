@@ -1,6 +1,8 @@
-//! Tapes for other tools: plain functions from a tape to text.
+//! Tapes for other tools, written message by message: a tape may be larger than memory.
 //!
 //! ```text
+//! messages.rs  the tape that is exported, its messages left where they stand
+//! exchange.rs  what a client said and what it got
 //! har.rs       HTTP Archive 1.2: an entry for each message of the client, with its reply
 //! script.rs    curl commands, JSON Lines, a transcript in Markdown
 //! program.rs   tests in Python (pytest), TypeScript (vitest) and Rust (rmcp)
@@ -9,15 +11,20 @@
 
 mod exchange;
 mod har;
+mod messages;
 mod page;
 mod program;
 mod script;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write;
+
 pub(in crate::tape) use self::har::SESSION;
 pub use self::har::archive;
-use crate::tape::Tape;
+pub use self::messages::ExportedTape;
+use crate::tape::TapeOutputError;
+use crate::tape::read::ReadWatch;
 
 /// What a tape is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +40,24 @@ pub enum TapeForm {
 }
 
 /// Writes a tape in another form; `name`: what it is called.
-pub fn export(tape: &Tape, name: &str, form: TapeForm) -> String {
+///
+/// # Errors
+/// Where it cannot be written, or the tape was changed meanwhile.
+pub fn export(
+    tape: &ExportedTape,
+    name: &str,
+    form: TapeForm,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
     match form {
-        TapeForm::Har => har::har(tape),
-        TapeForm::Curl => script::curl(tape, name),
-        TapeForm::Jsonl => script::jsonl(tape),
-        TapeForm::Markdown => script::markdown(tape, name),
-        TapeForm::Html => page::page(tape, name),
-        TapeForm::Pytest => program::pytest(tape, name),
-        TapeForm::Vitest => program::vitest(tape, name),
-        TapeForm::Rust => program::rust(tape, name),
+        TapeForm::Har => har::har(tape, watch, out),
+        TapeForm::Curl => script::curl(tape, name, watch, out),
+        TapeForm::Jsonl => script::jsonl(tape, watch, out),
+        TapeForm::Markdown => script::markdown(tape, name, watch, out),
+        TapeForm::Html => page::page(tape, name, watch, out),
+        TapeForm::Pytest => program::pytest(tape, name, watch, out),
+        TapeForm::Vitest => program::vitest(tape, name, watch, out),
+        TapeForm::Rust => program::rust(tape, name, watch, out),
     }
 }

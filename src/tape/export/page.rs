@@ -1,12 +1,16 @@
 //! One HTML file that a person attaches to a bug: nothing is fetched, and nothing that a peer said is markup or code.
 
-use serde_json::{Value, json};
+use std::io::Write;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::exchange::text_of;
+use super::messages::ExportedTape;
 use crate::envelope::{Direction, Envelope};
 use crate::event::Peer;
-use crate::tape::Tape;
+use crate::tape::TapeOutputError;
+use crate::tape::read::ReadWatch;
 use crate::text::escape_markup;
 
 /// So many messages are in a page; a browser is slow with more.
@@ -16,23 +20,41 @@ const LONGEST: usize = 64 << 10;
 
 const PAGE: &str = include_str!("../../../assets/export/page.html");
 
-pub(super) fn page(tape: &Tape, name: &str) -> String {
+pub(super) fn page(
+    tape: &ExportedTape,
+    name: &str,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
+    let header = tape.header();
     let peer = |peer: &Option<Arc<Peer>>| peer.as_ref().map_or_else(|| "unknown".to_owned(), |it| it.text());
     let data = json!({
         "name": name,
-        "client": peer(&tape.header.peers.client),
-        "server": peer(&tape.header.peers.server),
-        "upstream": tape.header.upstream,
-        "protocol": tape.header.peers.protocol,
-        "started": tape.header.started.0 / 1000,
-        "redaction": tape.header.redaction,
+        "client": peer(&header.peers.client),
+        "server": peer(&header.peers.server),
+        "upstream": header.upstream,
+        "protocol": header.peers.protocol,
+        "started": header.started.0 / 1000,
+        "redaction": header.redaction,
         "troubles": tape.troubles(),
-        "left": tape.envelopes.len().saturating_sub(MOST),
-        "messages": tape.envelopes.iter().take(MOST).map(|it| message(it)).collect::<Vec<_>>(),
+        "left": tape.len().saturating_sub(MOST),
+        "messages": [],
     });
-    // Neither `</script>` nor `<!--` can stand in it.
-    let data = data.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
-    PAGE.replacen("@TITLE@", &escape_markup(name), 1).replacen("@DATA@", &data, 1)
+    let page = PAGE.replacen("@TITLE@", &escape_markup(name), 1);
+    let (before, behind) = page.split_once("@DATA@").expect("the page has a place for it");
+    let (data, end) = (data.to_string(), "]}");
+    write!(out, "{before}{}", harmless(data.strip_suffix(end).expect("the messages stand last")))?;
+    let mut is_behind = false;
+    tape.each_message(MOST, watch, |envelope| {
+        let comma = if std::mem::replace(&mut is_behind, true) { "," } else { "" };
+        Ok(write!(out, "{comma}{}", harmless(&message(envelope).to_string()))?)
+    })?;
+    Ok(write!(out, "{end}{behind}")?)
+}
+
+/// JSON in which neither `</script>` nor `<!--` can stand.
+fn harmless(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
 fn message(envelope: &Envelope) -> Value {

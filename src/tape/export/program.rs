@@ -3,16 +3,16 @@
 //! Calls of tools, reads of resources, prompts and lists are in them; what a client does by itself (`initialize` and notifications) the
 //! SDK does. A result that changes from run to run is said by the person who takes the test over, in `IGNORE`.
 
-use std::fmt::Write as _;
+use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::exchange::exchanges;
-use crate::envelope::{Direction, Envelope};
+use super::messages::ExportedTape;
+use crate::envelope::Envelope;
 use crate::mcp::era::is_modern_revision;
 use crate::mcp::method;
-use crate::message::Kind;
-use crate::tape::Tape;
+use crate::tape::TapeOutputError;
+use crate::tape::read::ReadWatch;
 
 /// A call with what came of it.
 struct TestStep {
@@ -26,51 +26,62 @@ struct TestStep {
 const KNOWN: [&str; 5] =
     [method::TOOLS_LIST, method::TOOLS_CALL, method::RESOURCES_READ, method::PROMPTS_LIST, method::PROMPTS_GET];
 
-fn steps(tape: &Tape) -> Vec<TestStep> {
-    let steps = exchanges(&tape.envelopes).into_iter().filter_map(|(sent, reply)| {
-        let method = KNOWN.into_iter().find(|known| sent.message.method() == Some(*known))?;
-        let value = |text: &str| serde_json::from_str::<Value>(text).ok();
-        let mut params = sent.message.member("params").and_then(value).unwrap_or_else(|| json!({}));
-        let reply = reply?;
-        // What the client has to answer in between is in no test.
-        let is_between = |it: &&Envelope| sent.seq < it.seq && it.seq < reply.seq;
-        let has_question = |it: &Envelope| it.direction == Direction::ToClient && it.kind() == Kind::Request;
-        if tape.envelopes.iter().map(|it| &**it).filter(is_between).any(has_question) {
-            return None;
+fn step(sent: &Envelope, reply: &Envelope) -> Option<TestStep> {
+    let method = KNOWN.into_iter().find(|known| sent.message.method() == Some(*known))?;
+    let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let mut params = sent.message.member("params").and_then(value).unwrap_or_else(|| json!({}));
+    let reply = &reply.message;
+    let mut expected = match (reply.member("result").and_then(value), reply.member("error").and_then(value)) {
+        (Some(result), _) => json!({ "result": result }),
+        (None, Some(error)) => json!({ "error": { "code": error["code"] } }),
+        (None, None) => return None,
+    };
+    let has_input = expected["result"].get("inputRequests").is_some() || params.get("inputResponses").is_some();
+    for object in [Some(&mut params), expected.get_mut("result")].into_iter().flatten() {
+        if let Some(members) = object.as_object_mut() {
+            members.shift_remove("_meta");
         }
-        let reply = &reply.message;
-        let mut expected = match (reply.member("result").and_then(value), reply.member("error").and_then(value)) {
-            (Some(result), _) => json!({ "result": result }),
-            (None, Some(error)) => json!({ "error": { "code": error["code"] } }),
-            (None, None) => return None,
-        };
-        let has_input = expected["result"].get("inputRequests").is_some() || params.get("inputResponses").is_some();
-        for object in [Some(&mut params), expected.get_mut("result")].into_iter().flatten() {
-            if let Some(members) = object.as_object_mut() {
-                members.shift_remove("_meta");
-            }
-        }
-        (!has_input).then_some(TestStep { method, params, expected })
-    });
-    steps.collect()
+    }
+    (!has_input).then_some(TestStep { method, params, expected })
 }
 
-/// The steps as JSON in a string of the language, which all three read alike: no literal of theirs has to hold it.
-fn steps_json(tape: &Tape) -> String {
-    let steps =
-        steps(tape).into_iter().map(|it| json!({ "method": it.method, "params": it.params, "expected": it.expected }));
-    let mut lines = String::from("[\n");
-    let steps: Vec<_> = steps.collect();
-    for (at, step) in steps.iter().enumerate() {
-        let comma = if at + 1 < steps.len() { "," } else { "" };
-        let _ = writeln!(lines, "{}{comma}", step.to_string().replace('\u{7f}', "\\u007f"));
-    }
-    lines + "]"
+/// Tells each step as JSON in a string of the language, which all three read alike: no literal of theirs has to hold it.
+fn each_step(
+    tape: &ExportedTape,
+    watch: &ReadWatch<'_>,
+    mut tell: impl FnMut(&str) -> Result<(), TapeOutputError>,
+) -> Result<(), TapeOutputError> {
+    tape.each_exchange(watch, |sent, reply, is_asked| {
+        // What the client has to answer in between is in no test.
+        let step = reply.filter(|_| !is_asked).and_then(|reply| step(sent, reply));
+        let Some(TestStep { method, params, expected }) = step else { return Ok(()) };
+        let step = json!({ "method": method, "params": params, "expected": expected });
+        tell(&step.to_string().replace('\u{7f}', "\\u007f"))
+    })
+}
+
+/// Writes a test with its steps, a line each, as `spell` spells them in a string of its language.
+fn write_test(
+    tape: &ExportedTape,
+    test: &str,
+    spell: impl Fn(&str) -> String,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
+    let (before, behind) = test.split_once("@STEPS@").expect("a test has steps");
+    writeln!(out, "{before}[")?;
+    let mut is_behind = false;
+    each_step(tape, watch, |step| {
+        let comma = if std::mem::replace(&mut is_behind, true) { ",\n" } else { "" };
+        Ok(write!(out, "{comma}{}", spell(step))?)
+    })?;
+    let end = if is_behind { "\n]" } else { "]" };
+    Ok(write!(out, "{end}{behind}")?)
 }
 
 /// Where the server is, in words that a test can take from its environment.
-fn target(tape: &Tape) -> String {
-    json!(tape.header.upstream).to_string()
+fn target(tape: &ExportedTape) -> String {
+    json!(tape.header().upstream).to_string()
 }
 
 fn title(name: &str) -> String {
@@ -78,39 +89,57 @@ fn title(name: &str) -> String {
 }
 
 /// A raw string of Python: the JSON has no `'''` that is not escaped.
-pub(super) fn pytest(tape: &Tape, name: &str) -> String {
-    let steps = steps_json(tape).replace("'''", "\\u0027\\u0027\\u0027");
-    PYTEST.replace("@NAME@", &title(name)).replace("@TARGET@", &target(tape)).replace("@STEPS@", &steps)
+pub(super) fn pytest(
+    tape: &ExportedTape,
+    name: &str,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
+    let test = PYTEST.replace("@NAME@", &title(name)).replace("@TARGET@", &target(tape));
+    write_test(tape, &test, |step| step.replace("'''", "\\u0027\\u0027\\u0027"), watch, out)
 }
 
-pub(super) fn vitest(tape: &Tape, name: &str) -> String {
-    let steps = steps_json(tape).replace('`', "\\u0060").replace("${", "$\\u007b");
+pub(super) fn vitest(
+    tape: &ExportedTape,
+    name: &str,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
     let [package, imports, options, ignore] = if is_modern(tape) { VITEST_MODERN } else { VITEST_LEGACY };
-    VITEST
+    let test = VITEST
         .replace("@NAME@", &title(name))
         .replace("@PACKAGE@", package)
         .replace("@IMPORTS@", imports)
         .replace("@OPTIONS@", options)
         .replace("@IGNORE@", ignore)
-        .replace("@TARGET@", &target(tape))
-        .replace("@STEPS@", &steps)
+        .replace("@TARGET@", &target(tape));
+    write_test(tape, &test, |step| step.replace('`', "\\u0060").replace("${", "$\\u007b"), watch, out)
 }
 
-pub(super) fn rust(tape: &Tape, name: &str) -> String {
-    let steps = steps_json(tape);
-    let hashes = "#".repeat(steps.split(|c| c != '#').map(str::len).max().unwrap_or(0) + 1);
+pub(super) fn rust(
+    tape: &ExportedTape,
+    name: &str,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
+    let mut longest = 0;
+    each_step(tape, watch, |step| {
+        longest = longest.max(step.split(|c| c != '#').map(str::len).max().unwrap_or(0));
+        Ok(())
+    })?;
     let [imports, serve] = if is_modern(tape) { RUST_MODERN } else { RUST_LEGACY };
-    RUST.replace("@NAME@", &title(name))
+    let test = RUST
+        .replace("@NAME@", &title(name))
         .replace("@IMPORTS@", imports)
         .replace("@SERVE@", serve)
         .replace("@TARGET@", &target(tape))
-        .replace("@HASHES@", &hashes)
-        .replace("@STEPS@", &steps)
+        .replace("@HASHES@", &"#".repeat(longest + 1));
+    write_test(tape, &test, str::to_owned, watch, out)
 }
 
 /// Whether the client of the tape spoke a revision without a handshake: the SDK of the test is to speak it, too.
-fn is_modern(tape: &Tape) -> bool {
-    tape.header.peers.protocol.as_deref().is_some_and(is_modern_revision)
+fn is_modern(tape: &ExportedTape) -> bool {
+    tape.header().peers.protocol.as_deref().is_some_and(is_modern_revision)
 }
 
 /// The package, what is taken from it, what its client needs beside its name, and what of a result it does not hand out. Version 1 of the TypeScript SDK knows revisions with a

@@ -1,52 +1,53 @@
 //! Forms that a person reads, and a shell.
 
 use std::fmt::Write as _;
+use std::io::Write;
 use std::sync::Arc;
 
-use super::exchange::{exchanges, text_of};
+use super::exchange::text_of;
+use super::messages::ExportedTape;
 use crate::envelope::{Direction, Envelope, SessionField, SessionId, Via, written_headers};
 use crate::event::Peer;
 use crate::headers;
 use crate::mcp::method;
 use crate::message::Kind;
-use crate::tape::Tape;
+use crate::tape::TapeOutputError;
+use crate::tape::read::ReadWatch;
 use crate::text::sanitize;
 
 /// Commands that say again what the client said, to the server of the tape or to another one.
-pub(super) fn curl(tape: &Tape, name: &str) -> String {
-    let url = if tape.header.upstream.starts_with("http") {
-        tape.header.upstream.as_str()
-    } else {
-        "http://127.0.0.1:7070/mcp"
-    };
-    let mut script = format!(
-        "#!/bin/sh\n# {}: what its client said. Usage: sh FILE [URL]\nURL=${{1:-{}}}\nSESSION=\n",
-        sanitize(name),
-        quoted(url)
-    );
-    if tape.header.via == Via::Stdio {
-        script += "# The tape is of a command: `tapline run -- COMMAND` puts it behind that URL.\n";
+pub(super) fn curl(
+    tape: &ExportedTape,
+    name: &str,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
+    let header = tape.header();
+    let url = if header.upstream.starts_with("http") { header.upstream.as_str() } else { "http://127.0.0.1:7070/mcp" };
+    let (name, url) = (sanitize(name), quoted(url));
+    write!(out, "#!/bin/sh\n# {name}: what its client said. Usage: sh FILE [URL]\nURL=${{1:-{url}}}\nSESSION=\n")?;
+    if header.via == Via::Stdio {
+        writeln!(out, "# The tape is of a command: `tapline run -- COMMAND` puts it behind that URL.")?;
     }
     let mut sessions = Vec::new();
-    for (sent, _) in exchanges(&tape.envelopes) {
+    tape.each_sent(watch, |sent| {
         let variable = variable(sent.session, &mut sessions);
         let subject: Vec<_> = [sent.method(), sent.name()].into_iter().flatten().collect();
-        let _ = write!(script, "\n# {} {}\n", sent.seq, sanitize(&subject.join(" ")));
+        write!(out, "\n# {} {}\n", sent.seq, sanitize(&subject.join(" ")))?;
         let (options, body) = (options(sent), quoted(&text_of(sent)));
-        let _ = match sent.method() == Some(method::INITIALIZE) {
+        Ok(match sent.method() == Some(method::INITIALIZE) {
             true => write!(
-                script,
+                out,
                 "HEAD=$(mktemp)\ncurl -sS -D \"$HEAD\" {options} -d {body} \"$URL\"\n\
                  {variable}=$(tr -d '\\r' < \"$HEAD\" | sed -n 's/^[Mm][Cc][Pp]-[Ss]ession-[Ii]d: //p'); rm -f \"$HEAD\"\n"
             ),
             false => writeln!(
-                script,
+                out,
                 "curl -sS {options} ${{{variable}:+-H \"{}: ${variable}\"}} -d {body} \"$URL\"",
                 headers::SESSION
             ),
-        };
-    }
-    script
+        }?)
+    })
 }
 
 /// Where the shell keeps the id of a session.
@@ -79,9 +80,8 @@ fn quoted(text: &str) -> String {
 }
 
 /// The messages alone, a line each, as they passed.
-pub(super) fn jsonl(tape: &Tape) -> String {
-    let mut lines = String::new();
-    for envelope in &tape.envelopes {
+pub(super) fn jsonl(tape: &ExportedTape, watch: &ReadWatch<'_>, out: &mut dyn Write) -> Result<(), TapeOutputError> {
+    tape.each_message(usize::MAX, watch, |envelope| {
         let text = text_of(envelope);
         let message = match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
             Ok(_) if !text.contains(['\n', '\r']) => text.trim().to_owned(),
@@ -89,53 +89,47 @@ pub(super) fn jsonl(tape: &Tape) -> String {
             Err(_) => serde_json::Value::from(text).to_string(),
         };
         // Which of several sessions it is of.
-        let session = match tape.header.session_field(envelope.session) {
+        let session = match tape.header().session_field(envelope.session) {
             SessionField::Named => format!("\"session\":\"{}\",", envelope.session.0),
             SessionField::Omitted => String::new(),
         };
-        let _ = writeln!(
-            lines,
-            "{{\"seq\":{},{session}\"at\":{},\"dir\":\"{}\",\"message\":{message}}}",
-            envelope.seq.0,
-            envelope.at,
-            envelope.direction.word()
-        );
-    }
-    lines
+        let (seq, at, direction) = (envelope.seq.0, envelope.at, envelope.direction.word());
+        Ok(writeln!(out, "{{\"seq\":{seq},{session}\"at\":{at},\"dir\":\"{direction}\",\"message\":{message}}}")?)
+    })
 }
 
 /// The tape as a Markdown transcript.
-pub(super) fn markdown(tape: &Tape, name: &str) -> String {
+pub(super) fn markdown(
+    tape: &ExportedTape,
+    name: &str,
+    watch: &ReadWatch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), TapeOutputError> {
+    let header = tape.header();
     let peer = |peer: &Option<Arc<Peer>>| peer.as_ref().map_or_else(|| "unknown".to_owned(), |it| it.text());
     let inline = |text: &str| format!("`{}`", sanitize(text).replace('`', "'"));
-    let mut text = format!("# {}\n\n", sanitize(name).replace(['<', '`'], " "));
-    let _ = writeln!(
-        text,
+    write!(out, "# {}\n\n", sanitize(name).replace(['<', '`'], " "))?;
+    writeln!(
+        out,
         "- client {}\n- server {} at {}",
-        inline(&peer(&tape.header.peers.client)),
-        inline(&peer(&tape.header.peers.server)),
-        inline(&tape.header.upstream)
-    );
-    if let Some(protocol) = &tape.header.peers.protocol {
-        let _ = writeln!(text, "- protocol {}", inline(protocol));
+        inline(&peer(&header.peers.client)),
+        inline(&peer(&header.peers.server)),
+        inline(&header.upstream)
+    )?;
+    if let Some(protocol) = &header.peers.protocol {
+        writeln!(out, "- protocol {}", inline(protocol))?;
     }
-    for envelope in &tape.envelopes {
+    tape.each_message(usize::MAX, watch, |envelope| {
         let arrow = if envelope.direction == Direction::ToServer { "→" } else { "←" };
         let subject: Vec<_> = [envelope.method(), envelope.name()].into_iter().flatten().collect();
         let took = envelope.reply_to.as_ref().map(|it| format!(", {} ms", it.took / 1000)).unwrap_or_default();
         let word = envelope.outcome.word().map(|word| format!(", {word}")).unwrap_or_default();
-        let other = Some(envelope.session).filter(|session| *session != tape.header.session);
+        let other = Some(envelope.session).filter(|session| *session != header.session);
         let session = other.map(|session| format!(", session {}", session.short())).unwrap_or_default();
-        let _ = write!(
-            text,
-            "\n## {} {arrow} {} {}{took}{session}{word}\n\n",
-            envelope.seq,
-            envelope.kind().word(),
-            inline(&subject.join(" "))
-        );
-        text.push_str(&fenced(envelope));
-    }
-    text
+        let (seq, kind, subject) = (envelope.seq, envelope.kind().word(), inline(&subject.join(" ")));
+        write!(out, "\n## {seq} {arrow} {kind} {subject}{took}{session}{word}\n\n{}", fenced(envelope))?;
+        Ok(())
+    })
 }
 
 /// A message as a block of Markdown.

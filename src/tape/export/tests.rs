@@ -1,17 +1,36 @@
 use std::path::Path;
-use std::sync::Arc;
 
 use super::exchange::exchanges;
 use super::*;
-use crate::envelope::{Direction, Envelope, Seq};
+use crate::tape::Tape;
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
 
 fn demo() -> Tape {
-    Tape::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/demo.tape.jsonl")).unwrap()
+    Tape::read(Path::new(DEMO)).unwrap()
+}
+
+fn exported_as(path: &Path, name: &str, form: TapeForm) -> String {
+    let (tape, mut out) = (ExportedTape::read(path, &|_, _| true).unwrap().unwrap(), Vec::new());
+    export(&tape, name, form, &|_, _| true, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn exported(form: TapeForm) -> String {
+    exported_as(Path::new(DEMO), "demo", form)
+}
+
+/// The demo with one message more.
+fn exported_with(message: &str, name: &str, form: TapeForm) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let line = format!("{{\"seq\":99,\"at\":99,\"dir\":\"c2s\",\"via\":\"http\",\"msg\":{message}}}\n");
+    std::fs::write(&file, std::fs::read_to_string(DEMO).unwrap() + &line).unwrap();
+    exported_as(file.path(), name, form)
 }
 
 #[test]
 fn export_har_has_an_entry_for_each_message_of_the_client() {
-    let har: serde_json::Value = serde_json::from_str(&export(&demo(), "demo", TapeForm::Har)).unwrap();
+    let har: serde_json::Value = serde_json::from_str(&exported(TapeForm::Har)).unwrap();
     let entries = har["log"]["entries"].as_array().unwrap();
     assert_eq!((har["log"]["version"].as_str(), entries.len()), (Some("1.2"), exchanges(&demo().envelopes).len()));
     assert_eq!(entries[0]["startedDateTime"], "2026-11-23T17:38:01.034Z");
@@ -25,9 +44,9 @@ fn export_har_has_an_entry_for_each_message_of_the_client() {
 
 #[test]
 fn export_curl_is_a_script_of_a_shell() {
-    let script = export(&demo(), "demo", TapeForm::Curl);
+    let script = exported(TapeForm::Curl);
     let mut shell = std::process::Command::new("sh").arg("-n").stdin(std::process::Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut shell.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    Write::write_all(&mut shell.stdin.take().unwrap(), script.as_bytes()).unwrap();
     assert!(shell.wait().unwrap().success(), "{script}");
     assert!(
         script.contains("SESSION=$(") && script.contains("-d '{\"jsonrpc\"") && !script.contains("[redacted]"),
@@ -37,19 +56,15 @@ fn export_curl_is_a_script_of_a_shell() {
 
 #[test]
 fn export_jsonl_has_every_message() {
-    let lines = export(&demo(), "demo", TapeForm::Jsonl);
+    let lines = exported(TapeForm::Jsonl);
     let values: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((values.len(), values[0]["message"]["method"].as_str()), (demo().envelopes.len(), Some("initialize")));
 }
 
 #[test]
 fn export_page_is_whole_and_lets_nothing_out() {
-    let mut tape = demo();
-    let evil = crate::message::Message::new(r#"{"id":1,"method":"</script><script>alert(1)</script><!--"}"#);
-    let envelope =
-        Envelope::forwarded(Seq(99), tape.header.session, Direction::ToServer, crate::envelope::Via::Http, evil);
-    tape.envelopes.push(Arc::new(envelope));
-    let page = export(&tape, "<demo>", TapeForm::Html);
+    let evil = r#"{"id":1,"method":"</script><script>alert(1)</script><!--"}"#;
+    let page = exported_with(evil, "<demo>", TapeForm::Html);
     assert_eq!((page.matches("<script").count(), page.matches("</script>").count()), (2, 2));
     for outside in ["http://", "https://"] {
         let found: Vec<_> = page.match_indices(outside).map(|(at, _)| &page[at..page.len().min(at + 30)]).collect();
@@ -61,21 +76,12 @@ fn export_page_is_whole_and_lets_nothing_out() {
     assert!(page.contains("default-src 'none'") && page.contains("&lt;demo&gt;"));
     let data = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
-    assert_eq!(data["messages"].as_array().unwrap().len(), tape.envelopes.len());
+    assert_eq!(data["messages"].as_array().unwrap().len(), demo().envelopes.len() + 1);
 }
 
 #[test]
 fn export_markdown_has_a_fence_longer_than_any_in_it() {
-    let mut tape = demo();
-    let said = crate::message::Message::new(r#"{"id":1,"result":"````"}"#);
-    tape.envelopes.push(Arc::new(Envelope::forwarded(
-        Seq(99),
-        tape.header.session,
-        Direction::ToClient,
-        crate::envelope::Via::Http,
-        said,
-    )));
-    let text = export(&tape, "demo", TapeForm::Markdown);
+    let text = exported_with(r#"{"id":1,"result":"````"}"#, "demo", TapeForm::Markdown);
     assert!(
         text.starts_with("# demo\n\n- client `tapline-demo-client 1.0.0`") && text.contains("\n`````json\n"),
         "{text}"
@@ -85,7 +91,7 @@ fn export_markdown_has_a_fence_longer_than_any_in_it() {
 #[test]
 fn export_tests_have_the_steps_of_the_tape() {
     for form in [TapeForm::Pytest, TapeForm::Vitest, TapeForm::Rust] {
-        let program = export(&demo(), "demo", form);
+        let program = exported(form);
         assert!(
             ["@NAME@", "@TARGET@", "@STEPS@", "@HASHES@", "@IMPORTS@", "@SERVE@", "@PACKAGE@", "@OPTIONS@", "@IGNORE@"]
                 .iter()
@@ -101,9 +107,23 @@ fn export_tests_have_the_steps_of_the_tape() {
 #[test]
 fn export_tests_speak_the_revision_of_the_tape() {
     let modern = Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/time-modern-stdio.tape.jsonl");
-    let modern = Tape::read(&modern).unwrap();
     for (form, word) in [(TapeForm::Vitest, "versionNegotiation"), (TapeForm::Rust, "ClientLifecycleMode::Auto")] {
-        let has_word = |tape: &Tape| export(tape, "x", form).contains(word);
-        assert!(has_word(&modern) && !has_word(&demo()), "{word}");
+        let has_word = |path: &Path| exported_as(path, "x", form).contains(word);
+        assert!(has_word(&modern) && !has_word(Path::new(DEMO)), "{word}");
+    }
+}
+
+#[test]
+fn archive_of_a_tape_is_that_of_its_messages() {
+    for tape in ["demo", "everything-legacy-http", "time-modern-stdio"] {
+        let path = Path::new(DEMO).with_file_name(format!("{tape}.tape.jsonl"));
+        let tape = Tape::read(&path).unwrap();
+        let timed: Vec<_> =
+            tape.envelopes.iter().map(|it| (it.clone(), tape.header.started.plus_micros(it.at))).collect();
+        let har = exported_as(&path, "x", TapeForm::Har);
+        assert_eq!(archive(&timed, &tape.header.upstream), har);
+        // As if all of it were one value.
+        let value: serde_json::Value = serde_json::from_str(&har).unwrap();
+        assert_eq!(format!("{value:#}\n"), har);
     }
 }
