@@ -90,6 +90,19 @@ fn tape_is_used_while_it_is_read() {
 }
 
 #[test]
+fn title_of_a_tape_has_both_ends_of_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("20261129T140405Z-127.0.0.1-37167-5ac187fb.tape.jsonl");
+    for width in [60, 80, 120] {
+        let mut rig = Rig::new(width, 20);
+        rig.press("4");
+        told(&path, 20).into_iter().for_each(|event| rig.on_event(event));
+        let picture = rig.picture();
+        assert!(picture.contains("Tape 202611") && picture.contains("87fb (recorded, not live) 20"), "{picture}");
+    }
+}
+
+#[test]
 fn message_that_a_tape_was_opened_for_is_gone_to_when_it_was_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.tape.jsonl");

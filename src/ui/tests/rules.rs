@@ -14,6 +14,13 @@ fn added(rig: &mut Rig) -> String {
 }
 
 #[test]
+fn rule_form_says_all_it_has_to_say_in_a_narrow_window() {
+    let mut rig = busy(60, 20);
+    let picture = rig.press(": 1 1 8 9 enter R").picture();
+    assert!(picture.contains("filter; `enter` puts it in force"), "{picture}");
+}
+
+#[test]
 fn rule_is_made_of_what_a_hand_did_in_two_keys() {
     let mut rig = busy(120, 36);
     rig.press(": 1 1 9 3 enter R");

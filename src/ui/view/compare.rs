@@ -63,7 +63,9 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn head(shown: &ShownComparison, columns: &Columns) -> String {
     let [left, right] = shown.titles();
     let sides = [(columns.sides[0], format!("- {left}")), (columns.sides[1], format!("+ {right}"))];
-    let sides = sides.map(|(width, name)| cell(&name, width)).concat();
+    // A blank between the two, however long they are.
+    let named = |name: &str, width: usize| text::fit_ends(&text::sanitize(name), width.saturating_sub(1));
+    let sides = sides.map(|(width, name)| cell(&named(&name, width), width)).concat();
     cell(" what differs", columns.what) + &sides
 }
 

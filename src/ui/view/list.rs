@@ -18,7 +18,7 @@ use crate::ui::model::patience::{ClientClock, ClockState};
 use crate::ui::model::seams::ListedLine;
 use crate::ui::model::session_list::SessionRow;
 use crate::ui::model::summary::{FAILED, is_http_error, summary};
-use crate::ui::model::tapes_screen::tape_title;
+use crate::ui::model::tapes_screen::{OpenTape, tape_title};
 use crate::ui::model::wrapped_text::WrappedText;
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::settings::ListColumn;
@@ -62,14 +62,18 @@ fn seam_line(model: &Model, text: &str, width: usize) -> Line<'static> {
 
 fn title(model: &Model, width: u16) -> Line<'static> {
     let (rows, list) = model.messages();
+    // Both ends of a tape's name tell it from others: when it began, and its session.
+    let room = (usize::from(width) / 3).clamp(8, 40);
+    let titled = |tape: &OpenTape| text::fit_ends(&text::sanitize(&tape_title(&tape.path)), room);
     let name = match &model.tape {
-        Some(tape) if tape.is_whole => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
-        Some(tape) => format!("Tape {} (being read)", tape_title(&tape.path)),
+        Some(tape) if tape.is_whole && width < 60 => format!("Tape {} (recorded)", titled(tape)),
+        Some(tape) if tape.is_whole => format!("Tape {} (recorded, not live)", titled(tape)),
+        Some(tape) => format!("Tape {} (being read)", titled(tape)),
         None => "Messages".to_owned(),
     };
     // Those of a shadow are left out where nothing is chosen, and so not counted.
     let all = if list.only.is_none() && list.filter.is_none() { list.len(rows) } else { rows.len() };
-    let mut spans = vec![styled(model, Role::Strong, format!(" {} {} ", short(&name, 60), grouped(all as u64)))];
+    let mut spans = vec![styled(model, Role::Strong, format!(" {name} {} ", grouped(all as u64)))];
     spans.extend(left_out(model).map(|words| styled(model, Role::Dim, words)));
     let apart = (rows.len() as u64).saturating_sub(all as u64);
     if apart > 0 && model.tape.is_none() {

@@ -37,13 +37,14 @@ pub(super) fn draw(model: &Model, list: &OfferList, frame: &mut Frame<'_>, body:
 fn draw_heads(model: &Model, list: &OfferList, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let search = text::sanitize(list.search.text()).into_owned();
-    let hint = if search.is_empty() { "type to narrow; `enter` writes the request by its schema" } else { "" };
     let label = " search: ";
-    let spans = vec![
-        styled(model, Role::Accent, label),
-        styled(model, Role::Plain, search),
-        styled(model, Role::Dim, short(hint, width.saturating_sub(label.len()))),
-    ];
+    let hint = match "type to narrow; `enter` writes the request by its schema" {
+        _ if !search.is_empty() => "",
+        hint if label.len() + hint.len() < width => hint,
+        _ => "type to narrow",
+    };
+    let spans =
+        vec![styled(model, Role::Accent, label), styled(model, Role::Plain, search), styled(model, Role::Dim, hint)];
     put(frame, area, 0, Line::from(spans));
     let column = label.len() + text::width(list.search.before_cursor());
     let column = u16::try_from(column).unwrap_or(u16::MAX).min(area.width.saturating_sub(1));

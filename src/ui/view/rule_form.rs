@@ -30,9 +30,12 @@ pub(super) fn draw(model: &Model, form: &RuleForm, frame: &mut Frame<'_>, body: 
         Ok(count) => (Role::Strong, touched_words(count)),
         Err(why) => (Role::Bad, why.clone()),
     };
-    put(frame, inner, 5, styled(model, role, short(&format!(" {words}"), width)));
     let hint = "left and right choose what it does, tab goes to the filter; `enter` puts it in force";
-    put(frame, inner, 7, styled(model, Role::Dim, short(&format!(" {hint}"), width)));
+    for (from, role, words) in [(5, role, &*words), (7, Role::Dim, hint)] {
+        for (row, line) in text::in_rows(&text::sanitize(words), width.saturating_sub(2), 2).iter().enumerate() {
+            put(frame, inner, from + row, styled(model, role, format!(" {line}")));
+        }
+    }
 }
 
 /// How much a rule would have done, and to which messages first.
