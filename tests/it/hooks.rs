@@ -128,7 +128,7 @@ async fn hook_that_hangs_takes_with_it_what_it_started() {
     let place = tempfile::tempdir().unwrap();
     let alive = ProcessAlive::new();
     let file = place.path().join("hook.sh");
-    std::fs::write(&file, alive.line() + "sleep 600 & wait").unwrap();
+    fs::write(&file, alive.line() + "sleep 600 & wait").unwrap();
     let action = format!("{{ hook = {{ command = [\"sh\", \"{}\"], timeout = \"200ms\" }} }}", file.display());
     let HookStage { mut server, mut client, .. } = stage(&rule(&action)).await;
     client.post(CALL).await;
