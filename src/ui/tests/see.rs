@@ -51,7 +51,13 @@ fn kinds_and_tools_are_those_of_the_session_that_is_shown() {
     let picture = rig.picture();
     assert!(picture.contains("req       7 notif     2"), "{picture}");
     let picture = rig.press("tab tab j j enter").picture();
-    for line in ["Kinds, this session", "req       2 notif     0", "Top tools, calls ─", "fetch"] {
+    for line in [
+        "Messages 13 only web-srv 3 shown",
+        "Kinds, this session",
+        "req       2 notif     0",
+        "Top tools, calls ─",
+        "fetch",
+    ] {
         assert!(picture.contains(line), "{line} in {picture}");
     }
     assert!(!picture.contains("read_file"), "{picture}");

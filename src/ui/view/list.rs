@@ -90,6 +90,8 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         let role = if list.filter_off { Role::Dim } else { Role::Accent };
         let off = if list.filter_off { "filter off: " } else { "filter: " };
         spans.push(styled(model, role, format!("{off}{} ", short(filter, room))));
+    }
+    if list.filter.is_some() || list.only.is_some() {
         spans.push(styled(model, Role::Dim, format!("{} shown ", grouped(list.len(rows) as u64))));
     }
     Line::from(spans)
