@@ -355,6 +355,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Rules, &["D"], A::RemoveRule, "delete", "take the rule away").when(|m| m.selected_rule().is_some()),
     key(
         C::Rules,
+        &["u"],
+        A::UndoLast,
+        "",
+        "bring back the rule that was taken away last, or take back what was done since",
+    )
+    .when(Model::can_undo),
+    key(
+        C::Rules,
         &["s"],
         A::SaveRules,
         "save",

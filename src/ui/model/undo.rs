@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Model;
 use super::message_rows::MessageMark;
 use crate::envelope::Seq;
-use crate::event::{Command, Holding};
+use crate::event::{Command, Holding, RuleCommand};
 
 /// Steps that are remembered.
 const MOST: usize = 100;
@@ -18,6 +18,8 @@ pub(crate) enum UndoStep {
     /// Marks and comments, of the tape that was open.
     Marks(Option<PathBuf>, Vec<(Seq, MessageMark)>),
     Holding(Holding),
+    /// A rule that was taken away: its name, and what stood there.
+    Rule(String, String),
     /// It has left, and nothing brings it back: says so, and what can be done instead.
     Gone(String),
 }
@@ -86,6 +88,11 @@ impl Model {
                     (false, false) => "hold is off again; what waits stays held".to_owned(),
                 });
                 self.send(Command::SetHolding(before));
+            }
+            Some(UndoStep::Rule(name, text)) => {
+                self.notify(format!("`{name}` is back, behind all others: `<rules rule-up>` moves it up"));
+                self.rules_screen.expect(name);
+                self.send(Command::Rules(RuleCommand::Add { text }));
             }
             Some(UndoStep::Gone(why)) => self.warn(why),
             None => {}

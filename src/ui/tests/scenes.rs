@@ -230,6 +230,10 @@ pub(super) const PLACES: &[Scene] = &[
     ("a mark to be taken back", |rig| {
         rig.press(": 1 1 8 9 enter m");
     }),
+    ("a rule to be brought back", |rig| {
+        rules(rig);
+        rig.press("3 D y");
+    }),
     ("a draft to be taken back", |rig| {
         rig.press("2 e").typing("x").press("esc");
     }),

@@ -2,7 +2,7 @@
 
 use super::rig::busy;
 use crate::envelope::Seq;
-use crate::event::{Command, Holding};
+use crate::event::{Command, Holding, RuleCommand};
 
 #[test]
 fn undo_takes_back_drafts_one_after_the_other() {
@@ -59,4 +59,17 @@ fn undo_holds_again_what_was_held() {
     let commands = rig.press("u").commands();
     let [Command::SetHolding(Holding { on: true, filter })] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*filter, before.filter);
+}
+
+#[test]
+fn undo_brings_a_rule_back() {
+    let mut rig = busy(120, 36);
+    super::scenes::rules(&mut rig);
+    let rule = rig.press("3").model.selected_rule().unwrap().clone();
+    rig.press("D y");
+    rig.commands();
+    let commands = rig.press("u").commands();
+    let [Command::Rules(RuleCommand::Add { text })] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(*text, rule.text);
+    assert!(rig.picture().contains(&format!("`{}` is back, behind all others", rule.name)), "{}", rig.picture());
 }
