@@ -169,6 +169,9 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
         CliCommand::Stdio(_) | CliCommand::Mock(MockArgs { stdio: true, .. }) => {
             tokio::runtime::Builder::new_current_thread()
         }
+        CliCommand::Replay(ref args) if args.parallel.is_none() && !args.interactive => {
+            tokio::runtime::Builder::new_current_thread()
+        }
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(BESIDE_THE_WIRE).enable_all().build().context("no runtime")?;

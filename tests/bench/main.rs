@@ -111,7 +111,7 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
         rows.extend(stdio::mock(sizes));
     }
     if wants("tapes") {
-        rows.extend(tapes::rows());
+        rows.extend(tapes::rows(sizes));
     }
     if wants("chain") {
         rows.push(chain::rules(sizes.rounds));

@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
@@ -30,6 +30,7 @@ pub(crate) fn run(role: &str, arguments: &[&str]) {
             ("upstream", []) => serve(Router::new().fallback(answer)).await,
             ("pass-through", [upstream]) => serve(pass_through(upstream)).await,
             ("pass-through-hyper", [upstream]) => serve(pass_through_hyper(upstream)).await,
+            ("bare-client", [server]) => ask(server).await,
             _ => panic!("no such role: {role} {arguments:?}"),
         }
     });
@@ -169,6 +170,16 @@ async fn forward(State(forwarder): State<Arc<(reqwest::Client, reqwest::Url)>>, 
             response
         }
         Err(_) => status(StatusCode::BAD_GATEWAY),
+    }
+}
+
+/// Sends each line of stdin and reads its reply, before the next.
+async fn ask(server: &str) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for line in std::io::stdin().lines() {
+        let request = client.post(server).header(CONTENT_TYPE, "application/json");
+        let request = request.header(ACCEPT, "application/json, text/event-stream").body(line.unwrap());
+        request.send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap();
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn measured(sizes: &Sizes) -> Vec<Row> {
     let home = tempfile::tempdir().unwrap();
     let tapes = home.path().join("tapes");
     std::fs::create_dir(&tapes).unwrap();
-    write_tape(&tapes.join("large.tape.jsonl"), messages);
+    write_tape(&tapes.join("large.tape.jsonl"), messages, None);
     let began = Instant::now();
     let mut screen = RealScreen::start(home.path(), &tapes);
     screen.wait("http://127.0.0.1:");
