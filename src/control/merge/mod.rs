@@ -263,8 +263,12 @@ impl Merge {
         self.owners.insert(session.id, id);
         source.in_resync(|resync| resync.sessions.insert(session.id));
         let known = source.sessions.insert(session.id, session.clone());
+        let named = |session: Session| match self.numbering {
+            Numbering::Own => Arc::new(session),
+            Numbering::Common => Arc::new(source.named(session)),
+        };
         match known {
-            None => vec![Event::SessionOpened(session.into())],
+            None => vec![Event::SessionOpened(named(session))],
             Some(known) if known == session => Vec::new(),
             Some(known) => {
                 let closed = match &session.state {
@@ -273,7 +277,7 @@ impl Merge {
                     }
                     _ => None,
                 };
-                std::iter::once(Event::SessionChanged(session.into())).chain(closed).collect()
+                std::iter::once(Event::SessionChanged(named(session))).chain(closed).collect()
             }
         }
     }

@@ -40,6 +40,16 @@ pub(super) struct SourceResync {
 }
 
 impl MergeSource {
+    /// A session among those of other taplines, that may be of the same server: its tapline's name tells it from them.
+    pub(super) fn named(&self, session: Session) -> Session {
+        let tapline = &self.about.name;
+        let name = match &session.upstream_name {
+            Some(upstream) => format!("{tapline}/{upstream}"),
+            None => tapline.clone(),
+        };
+        Session { upstream_name: Some(name), ..session }
+    }
+
     pub(super) fn new(about: About) -> Self {
         Self {
             about,

@@ -148,6 +148,18 @@ fn ticket_goes_back_to_its_source() {
 }
 
 #[test]
+fn session_is_named_by_its_tapline() {
+    let mut merge = both();
+    let mut opened = |source, session: Session| match &merge.on_event(source, Event::SessionOpened(session.into()))[..]
+    {
+        [Event::SessionOpened(session)] => session.upstream_name.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(opened(A, session(1)).as_deref(), Some("a"));
+    assert_eq!(opened(B, Session { upstream_name: Some("x".to_owned()), ..session(2) }).as_deref(), Some("b/x"));
+}
+
+#[test]
 fn commands_go_to_their_source() {
     let mut merge = both();
     on_event(&mut merge, B, [Event::SessionOpened(session(5).into())]);
