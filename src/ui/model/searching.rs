@@ -185,7 +185,9 @@ impl Model {
                 self.rules().get(row).map(|rule| format!("{} {} {} {}", rule.name, rule.place, rule.when, rule.action))
             }
             (SearchPlace::Events, _) => self.log.shown().nth(row).map(|line| {
-                let session = line.session.and_then(|id| self.observed.sessions.get(id)).map_or("", |row| row.title());
+                let sessions = &self.observed.sessions;
+                let session = line.session.and_then(|id| sessions.get(id)).map(|row| sessions.title(row));
+                let session = session.unwrap_or_default();
                 let seq = line.seq.map(|seq| seq.to_string()).unwrap_or_default();
                 format!("{} {} {seq} {session}: {}", line.level.word(), line.source, line.text)
             }),
@@ -199,7 +201,10 @@ impl Model {
 
     fn metrics_words(&self, row: &MetricsRow) -> String {
         match &row.what {
-            MetricsSubject::Session(id) => self.observed.sessions.get(*id).map_or("", |row| row.title()).to_owned(),
+            MetricsSubject::Session(id) => {
+                let sessions = &self.observed.sessions;
+                sessions.get(*id).map(|row| sessions.title(row)).unwrap_or_default()
+            }
             MetricsSubject::Endpoint(EndpointKey { method, name, .. }) => {
                 format!("{} {}", method.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
             }

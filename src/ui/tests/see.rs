@@ -8,7 +8,7 @@ use ratatui::style::{Color, Modifier};
 use super::rig::{Rig, World, busy, busy_with, held, session, session_id};
 use crate::envelope::{Author, Direction, Outcome, Via};
 use crate::event::figures::{EndpointFigures, Figures, Outcomes, Spread};
-use crate::event::{Event, Level, LogLine, Ticket};
+use crate::event::{Event, Level, LogLine, Session, Ticket};
 use crate::ui::model::{Change, Effect, Pane, ScreenKind};
 use crate::ui::{ScreenInput, Settings};
 
@@ -42,6 +42,19 @@ fn first_line_keeps_the_errors_and_drops_the_least_telling() {
         assert!(wide.contains(figure), "{figure} in {wide}");
     }
     assert!(narrow.contains("HOLD 2 held") && narrow.contains("err 1"), "{narrow}");
+}
+
+#[test]
+fn session_is_told_from_one_of_another_upstream_wherever_it_is_named() {
+    let mut rig = busy(80, 24);
+    let mut other = session(2, "web-srv", ("agent", "0.9"), Via::Http);
+    other.upstream_name = Some("far".to_owned());
+    rig.on_event(Event::SessionChanged(other.clone().into()));
+    rig.on_event(Event::SessionOpened(Session { id: session_id(9), upstream_name: None, ..other }.into()));
+    let picture = rig.press("s").picture();
+    assert!(picture.contains("far: web-srv"), "{picture}");
+    let picture = rig.press("j j enter").picture();
+    assert!(picture.contains("only far: web-srv"), "{picture}");
 }
 
 #[test]

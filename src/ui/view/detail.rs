@@ -67,7 +67,7 @@ fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
     parts.extend(envelope.reply_to.as_ref().map(|to| duration(to.took)));
     parts.push(text::size(envelope.message.raw().len() as u64));
     let row = model.observed.sessions.get(envelope.session);
-    parts.extend(row.map(|row| row.title().to_owned()));
+    parts.extend(row.map(|row| model.observed.sessions.title(row)));
     let mark = model.messages().0.mark(envelope.seq).filter(|mark| !mark.comment.is_empty());
     if let Some(mark) = mark {
         parts.insert(1, format!("; {}", text::sanitize(&mark.comment)));

@@ -61,7 +61,7 @@ fn log_line(model: &Model, line: &LogLine, width: usize) -> Line<'static> {
     };
     let seq = line.seq.map(|seq| format!("{seq} ")).unwrap_or_default();
     let session = line.session.and_then(|id| model.observed.sessions.get(id));
-    let session = session.map(|row| format!("{}: ", row.title())).unwrap_or_default();
+    let session = session.map(|row| format!("{}: ", model.observed.sessions.title(row))).unwrap_or_default();
     let room = width.saturating_sub(30);
     Line::from(vec![
         styled(model, Role::Dim, format!(" {} ", clock(&model.settings.zone, line.at, 12))),

@@ -80,7 +80,7 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         spans.push(styled(model, Role::Dim, format!("+ {} of the shadow (s) ", grouped(apart))));
     }
     if let Some(row) = list.only.and_then(|only| model.observed.sessions.get(only)) {
-        spans.push(styled(model, Role::Accent, format!("only {} ", short(row.title(), 20))));
+        spans.push(styled(model, Role::Accent, format!("only {} ", short(&model.observed.sessions.title(row), 24))));
     }
     if let Some(order) = list.order_words() {
         spans.push(styled(model, Role::Accent, format!("{order} ")));

@@ -283,7 +283,8 @@ fn own_line(model: &Model, added: &Spread, columns: &EndpointColumns) -> Line<'s
 fn name(model: &Model, what: &MetricsSubject) -> String {
     match what {
         MetricsSubject::Session(id) => {
-            let title = model.observed.sessions.get(*id).map(|row| row.title().to_owned()).unwrap_or_default();
+            let sessions = &model.observed.sessions;
+            let title = sessions.get(*id).map(|row| sessions.title(row)).unwrap_or_default();
             format!("{} {title}", id.short())
         }
         MetricsSubject::Endpoint(EndpointKey { upstream, direction, method, name }) => {
