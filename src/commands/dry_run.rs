@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
-use crate::event::Timestamp;
 use crate::intercept::Verdict;
 use crate::json::diff::{NumberEquality, value_text, visit_differences};
 use crate::rules::{RuleSet, Ruling, as_it_came};
-use crate::tape::{Tape, TapeContext};
+use crate::tape::TapeContext;
 use crate::text::sanitize;
 
 /// Longer values are cut.
@@ -73,16 +72,15 @@ impl DryRun {
         Self { hidden: vec![(0, None); set.len()], ..Self::default() }
     }
 
-    /// Goes over a tape.
-    pub(super) fn tape(&mut self, set: &RuleSet, path: &str, tape: &Tape) {
-        let context = TapeContext::of(tape, Timestamp::now());
-        for envelope in &tape.envelopes {
-            let Some(mut came) = as_it_came(envelope) else { continue };
+    /// Goes over a tape that was read.
+    pub(super) fn tape(&mut self, set: &RuleSet, path: &str, tape: &TapeContext<'_>) {
+        for envelope in tape.messages() {
+            let Some(mut came) = as_it_came(&envelope) else { continue };
             self.seen += 1;
             let before = came.message.clone();
-            let Ruling { verdict, ended_by, .. } = set.decide(&mut came, &context);
+            let Ruling { verdict, ended_by, .. } = set.decide(&mut came, tape);
             if let Some(by) = ended_by {
-                for hidden in set.hidden_by(by, &came, &context) {
+                for hidden in set.hidden_by(by, &came, tape) {
                     let (count, first) = &mut self.hidden[hidden];
                     *count += 1;
                     first.get_or_insert(by);

@@ -36,7 +36,7 @@ use crate::tape::compare::{Rules, Volatile};
 use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, StepGate, TapeSelection, play};
 use crate::tape::record::Recorder;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
-use crate::tape::{Tape, TapeError};
+use crate::tape::{TapeContext, TapeError};
 use crate::text::sanitize;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
@@ -101,9 +101,9 @@ impl TapeGroup {
         let Some(filter) = filter else { return Ok(None) };
         let mut only = HashSet::new();
         for path in &self.paths {
-            let tape = Tape::read(path).map_err(ExitError::usage)?;
+            let tape = TapeContext::read(path, Timestamp::now()).map_err(ExitError::usage)?;
             // Of a reply, its request is what can be played.
-            let played = tape.matching(filter, Timestamp::now());
+            let played = tape.messages().filter(|envelope| filter.matches_in(envelope, &tape));
             only.extend(played.map(|it| it.reply_to.as_ref().map_or(it.seq, |to| to.seq)));
         }
         if only.is_empty() {

@@ -9,10 +9,11 @@ use anyhow::{Context as _, anyhow};
 use super::dry_run::DryRun;
 use crate::cli::{CheckArgs, ReportFormat};
 use crate::config::keys::ConfigKeys;
+use crate::event::Timestamp;
 use crate::exit::ExitError;
 use crate::filter::SavedFilters;
 use crate::rules::{RuleFiles, ready_set, ready_sets};
-use crate::tape::Tape;
+use crate::tape::TapeContext;
 
 /// Lists the ready sets, or writes one out.
 pub(super) fn list(name: Option<&str>) -> Result<ExitCode, ExitError> {
@@ -60,7 +61,8 @@ pub(super) fn check(file: &Path, args: &CheckArgs, filters: SavedFilters) -> Res
     let set = files.read().map_err(|faults| ExitError::usage(anyhow!(faults)))?;
     let mut tried = DryRun::new(&set);
     for path in &args.on {
-        let tape = Tape::read(path).with_context(|| format!("{}", path.display())).map_err(ExitError::usage)?;
+        let read = TapeContext::read(path, Timestamp::now());
+        let tape = read.with_context(|| format!("{}", path.display())).map_err(ExitError::usage)?;
         tried.tape(&set, &path.display().to_string(), &tape);
     }
     let report = tried.report(&set, &file.display().to_string());

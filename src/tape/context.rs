@@ -1,10 +1,13 @@
 //! What a tape knows of its messages beside their envelopes, for a filter: the one way to pick messages of a tape.
 
+use std::borrow::Borrow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Tape;
+use super::read::{READ_ON, StoredTape};
+use super::{Tape, TapeError};
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Finding, Session, Timestamp};
 use crate::filter::{Filter, MessageContext, MessageHistory};
@@ -18,10 +21,32 @@ pub struct TapeContext<'a> {
 }
 
 struct WholeTape<'a> {
-    tape: &'a Tape,
+    tape: ContextTape<'a>,
     history: MessageHistory,
     /// What is wrong with each message, once it is asked for.
     found: OnceCell<HashMap<Seq, Vec<String>>>,
+}
+
+/// Where the messages are.
+enum ContextTape<'a> {
+    InMemory(&'a Tape),
+    OnDisk(Box<StoredTape>),
+}
+
+impl TapeContext<'static> {
+    /// Goes once through a tape file, of any size. `now`: the time that ages are told from.
+    ///
+    /// # Errors
+    /// Where it cannot be read at all, is no tape, or is one of a newer format.
+    pub fn read(path: &Path, now: Timestamp) -> Result<Self, TapeError> {
+        let mut history = MessageHistory::default();
+        let keep = |envelope: Envelope, _| Some(envelope);
+        let tape = StoredTape::read(path, READ_ON, &|_, _| true, &keep, |envelope| history.observe(&envelope))?;
+        let tape = tape.expect("nothing stops it");
+        let session = tape.about.session();
+        let whole = WholeTape { tape: ContextTape::OnDisk(Box::new(tape)), history, found: OnceCell::new() };
+        Ok(Self { session, now, whole: Some(whole) })
+    }
 }
 
 impl<'a> TapeContext<'a> {
@@ -29,13 +54,22 @@ impl<'a> TapeContext<'a> {
     pub fn of(tape: &'a Tape, now: Timestamp) -> Self {
         let mut history = MessageHistory::default();
         tape.envelopes.iter().for_each(|envelope| history.observe(envelope));
-        let whole = Some(WholeTape { tape, history, found: OnceCell::new() });
-        Self { session: tape.session(), now, whole }
+        let whole = WholeTape { tape: ContextTape::InMemory(tape), history, found: OnceCell::new() };
+        Self { session: tape.session(), now, whole: Some(whole) }
     }
 
     /// Knows the session, and nothing beside each message: enough where a filter does not [need the whole](Self::is_needed).
     pub fn of_session(session: Session, now: Timestamp) -> Self {
         Self { session, now, whole: None }
+    }
+
+    /// The messages of a tape file that was read, once more and in the order they passed.
+    pub fn messages(&self) -> impl Iterator<Item = Envelope> {
+        let on_disk = self.whole.iter().filter_map(|whole| match &whole.tape {
+            ContextTape::OnDisk(tape) => Some(tape),
+            ContextTape::InMemory(_) => None,
+        });
+        on_disk.flat_map(|tape| tape.messages())
     }
 
     /// Whether a filter asks for what stands around a message.
@@ -47,7 +81,11 @@ impl<'a> TapeContext<'a> {
 impl WholeTape<'_> {
     fn judge(&self) -> HashMap<Seq, Vec<String>> {
         let mut found = HashMap::<Seq, Vec<String>>::new();
-        for finding in self.tape.findings() {
+        let findings = match &self.tape {
+            ContextTape::InMemory(tape) => tape.findings(),
+            ContextTape::OnDisk(tape) => tape.about.findings_of(tape.messages()),
+        };
+        for finding in findings {
             found.entry(finding.seq).or_default().push(finding.code);
         }
         found
@@ -63,6 +101,11 @@ impl Tape {
 
     /// What is wrong with its messages.
     pub fn findings(&self) -> Vec<Finding> {
+        self.findings_of(self.envelopes.iter().cloned())
+    }
+
+    /// What is wrong with messages that are, or were, on it.
+    fn findings_of(&self, envelopes: impl Iterator<Item = impl Borrow<Envelope>>) -> Vec<Finding> {
         // Who spoke is learned on the way, as it was then.
         let session = Session { protocol: None, client: None, ..self.session() };
         let mut lint = TapeLint::new(&session, self.header.imported.as_deref(), None);
@@ -72,7 +115,8 @@ impl Tape {
             lint.miss();
         }
         let (mut seams, mut gaps, mut found) = (self.seams.iter().peekable(), self.gaps.iter().peekable(), Vec::new());
-        for envelope in &self.envelopes {
+        for envelope in envelopes {
+            let envelope = envelope.borrow();
             let is_behind_seam = seams.next_if(|seam| seam.after < envelope.seq).is_some();
             if gaps.next_if(|gap| gap.at <= envelope.at).is_some() || is_behind_seam {
                 lint.miss();

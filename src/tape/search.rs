@@ -15,11 +15,11 @@ use crossbeam_channel::{Receiver, bounded};
 use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
 use crate::filter::{Filter, NeededWord};
+use crate::tape::TapeContext;
 use crate::tape::format::{MARK, MESSAGE, TapeError};
 use crate::tape::read::{
     Problem, STRETCH, TapeEntry, TapeReader, check_is_file, on_all_cores, read_line, read_no_further, troubles,
 };
-use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
 const WAITING: usize = 1024;
@@ -133,8 +133,7 @@ fn search_whole(
     send: &mut dyn FnMut(SearchEvent) -> bool,
 ) -> Result<bool, TapeError> {
     check_is_file(path)?;
-    let tape = Tape::read(path)?;
-    let context = TapeContext::of(&tape, Timestamp::now());
+    let context = TapeContext::read(path, Timestamp::now())?;
     let reader = TapeReader::open(path)?;
     let session = reader.header().session(None);
     for (line, entry) in reader.lines() {

@@ -284,6 +284,15 @@ fn tape_is_exported_that_does_not_fit_into_memory() {
     assert!(written.len() > 39 << 20);
 }
 
+/// Who asks whether a call was answered goes through all of it twice.
+#[test]
+fn tape_is_filtered_that_does_not_fit_into_memory() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let tape = large_tape(&dir, "a.tape.jsonl", "a");
+    let (status, said) = within(FOR_DATA, &["tape", "show", &tape, "--filter", "~q & !~open & !~lint id-used-twice"]);
+    assert_eq!((status, String::from_utf8_lossy(&said).matches("tools/call").count()), (Some(0), 40));
+}
+
 /// One event with a message.
 fn event() -> String {
     format!(

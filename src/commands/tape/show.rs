@@ -15,7 +15,7 @@ use crate::filter::Filter;
 use crate::message::Kind;
 use crate::tape::format::{Mark, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeReader, check_is_file};
-use crate::tape::{Tape, TapeContext, TapeOutputError};
+use crate::tape::{TapeContext, TapeOutputError};
 use crate::text::{fit, harmless_json, micros_with_unit, sanitize};
 
 /// Columns of what a message says.
@@ -44,15 +44,14 @@ fn show(
     out: &mut impl Write,
 ) -> Result<(), TapeOutputError> {
     // What the tape knows beside a message is known only when all of it was read.
-    if filter.is_some_and(TapeContext::is_needed) {
+    let (asks_whole, now) = (filter.is_some_and(TapeContext::is_needed), Timestamp::now());
+    if asks_whole {
         check_is_file(path)?;
     }
-    let whole = filter.filter(|it| TapeContext::is_needed(it)).map(|_| Tape::read(path)).transpose()?;
+    let whole = asks_whole.then(|| TapeContext::read(path, now)).transpose()?;
     let entries = TapeReader::open(path)?;
     let header = entries.header().clone();
-    let now = Timestamp::now();
-    let alone = || TapeContext::of_session(header.session(None), now);
-    let context = whole.as_ref().map_or_else(alone, |tape| TapeContext::of(tape, now));
+    let context = whole.unwrap_or_else(|| TapeContext::of_session(header.session(None), now));
     if !json {
         head(path, &header, out)?;
     }

@@ -14,7 +14,7 @@ use crate::envelope::{Direction, Envelope, Outcome, Seq};
 use crate::message::{Kind, Message};
 use crate::tape::TapeError;
 use crate::tape::compare::{Rules, compare};
-use crate::tape::read::{ReadWatch, StoredTape};
+use crate::tape::read::{ReadWatch, STRETCH, StoredTape};
 
 /// What stands for a text: half of its SHA-256, which no two have.
 pub(super) type TextSum = [u8; 16];
@@ -59,7 +59,7 @@ impl RecordedCalls {
     pub fn read(path: &Path, watch: &ReadWatch<'_>) -> Result<Option<Self>, TapeError> {
         let (mut calls, mut replies) = (Vec::new(), Vec::new());
         let keep = |envelope: Envelope, place| part_of_call(&envelope, place);
-        let tape = StoredTape::read(path, watch, &keep, |(call, reply)| {
+        let tape = StoredTape::read(path, STRETCH, watch, &keep, |(call, reply)| {
             calls.extend(call);
             replies.extend(reply);
         })?;

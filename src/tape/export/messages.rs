@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::message::Kind;
-use crate::tape::read::{ReadWatch, StoredTape};
+use crate::tape::read::{ReadWatch, STRETCH, StoredTape};
 use crate::tape::{TapeError, TapeHeader, TapeOutputError};
 
 /// A tape that is exported, or one session of it.
@@ -39,7 +39,7 @@ impl ExportedTape {
     pub fn read(path: &Path, watch: &ReadWatch<'_>) -> Result<Option<Self>, TapeError> {
         let (mut messages, mut sessions, mut known) = (Vec::new(), Vec::new(), HashMap::new());
         let keep = |envelope: Envelope, place| Some((envelope.session, exported(&envelope, place)));
-        let tape = StoredTape::read(path, watch, &keep, |(session, message)| {
+        let tape = StoredTape::read(path, STRETCH, watch, &keep, |(session, message)| {
             let session = *known.entry(session).or_insert_with(|| {
                 sessions.push(session);
                 u32::try_from(sessions.len() - 1).unwrap_or(u32::MAX)

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::chunks::{KeepMessage, TapeChunks};
-use super::{BUFFER, STRETCH, Tape, TapeBytes, TapeReader};
+use super::{BUFFER, Tape, TapeBytes, TapeEntry, TapeReader};
 use crate::envelope::{Envelope, SessionId};
 use crate::tape::format::TapeError;
 
@@ -50,12 +50,14 @@ pub struct StoredTape {
 }
 
 impl StoredTape {
-    /// Goes through a tape file: what `keep` makes of a message, on any core, `take` is given in order. `None` where that was stopped.
+    /// Goes through a tape file, so many bytes at a time: what `keep` makes of a message, on any core, `take` is given in order.
+    /// `None` where that was stopped.
     ///
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub(in crate::tape) fn read<M: Send>(
         path: &Path,
+        stretch: u64,
         watch: &ReadWatch<'_>,
         keep: &KeepMessage<'_, M>,
         mut take: impl FnMut(M),
@@ -74,7 +76,7 @@ impl StoredTape {
         let length = file.metadata().map_or(0, |it| it.len());
         let file = TapeFile { file, session: entries.header().session };
         let mut about = Tape::begun(path, entries.header().clone());
-        let mut chunks = TapeChunks::of(entries, STRETCH);
+        let mut chunks = TapeChunks::of(entries, stretch);
         while let Some(read) = chunks.keep_next(keep) {
             if !watch(chunks.read(), length) {
                 return Ok(None);
@@ -95,8 +97,32 @@ impl StoredTape {
         })
     }
 
+    /// All its messages once more, in the order they passed.
+    pub(in crate::tape) fn messages(&self) -> impl Iterator<Item = Envelope> {
+        let bytes = BufReader::with_capacity(BUFFER, BytesAt { file: &self.file.file, at: 0 });
+        let entries = TapeReader::new(&self.about.path, bytes).into_iter().flatten();
+        entries.filter_map(|entry| match entry {
+            TapeEntry::Message { envelope, .. } => Some(*envelope),
+            _ => None,
+        })
+    }
+
     /// Everything that is not as it should be, for people.
     pub fn troubles(&self) -> Vec<String> {
         self.about.troubles()
+    }
+}
+
+/// A file from one place on, whoever else reads it.
+struct BytesAt<'f> {
+    file: &'f File,
+    at: u64,
+}
+
+impl io::Read for BytesAt<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
