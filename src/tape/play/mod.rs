@@ -592,7 +592,9 @@ where
     fn hang_up(&mut self, index: usize, request: usize) {
         self.played[request].hang_up.take().inspect(CancellationToken::cancel);
         let came = self.played[request].state == StepState::Done;
-        let why = "the client hung up here when this was recorded".to_owned();
+        let is_said = self.script.steps[index].message.method().is_some();
+        let how = if is_said { "took it back" } else { "hung up here" };
+        let why = format!("the client {how} when this was recorded");
         self.conclude(request, StepVerdict::Pass, Some(why), Findings::default(), None);
         let why = came.then(|| "the reply had come before".to_owned());
         self.conclude(index, StepVerdict::Pass, why, Findings::default(), None);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId};
-use crate::mcp::meta;
+use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId, Via};
 use crate::mcp::method;
+use crate::mcp::{era, meta};
 use crate::message::{Id, Kind, Message};
 use crate::tape::play::order::SaidOrder;
 use crate::tape::read::TapeFile;
@@ -142,7 +142,7 @@ impl ScriptStep {
             StepKind::Answer { question } => {
                 format!("reply to {}", question.as_ref().and_then(Message::method).unwrap_or("an unknown request"))
             }
-            StepKind::HangUp => "hang-up".to_owned(),
+            StepKind::HangUp if self.message.method().is_none() => "hang-up".to_owned(),
             _ if self.message.kind() == Kind::Batch => "batch".to_owned(),
             _ => self.message.method().unwrap_or("no JSON-RPC").to_owned(),
         }
@@ -270,6 +270,18 @@ impl SessionBuilder {
         self.last = Some((After::Sent(self.steps.len() - 1), at));
     }
 
+    /// Whether taking a request back means to hang up on it: a pipe of revision 2026-07-28 says so, and over HTTP, as everything is
+    /// played, nothing is posted then (cancellation).
+    fn hangs_up(&mut self, cancellation: &Envelope, request: usize) -> bool {
+        let is_modern = |message: &Message| era::is_modern(message, || None);
+        let is_meant = cancellation.transport.via == Via::Stdio
+            && (is_modern(&self.steps[request].message) || is_modern(&cancellation.message));
+        if let StepKind::Request { hung_up, .. } = &mut self.steps[request].kind {
+            *hung_up |= is_meant;
+        }
+        is_meant
+    }
+
     fn stored(&self, message: &Message) -> StoredMessage {
         match &self.line {
             Some((file, line)) if message.raw().len() > KEPT => StoredMessage::OnDisk(file.clone(), line.clone()),
@@ -283,6 +295,10 @@ impl SessionBuilder {
         let mut last = self.last;
         let kind = self.kind_of(envelope, &mut last);
         let cancels = meta::cancelled_id(&message).and_then(|id| self.asked(&id));
+        let kind = match cancels {
+            Some((request, _)) if self.hangs_up(envelope, request) => StepKind::HangUp,
+            _ => kind,
+        };
         self.said.note(&message, self.place);
         let body = self.stored(&message);
         let progress_token = meta::requested_progress(&message);
@@ -440,14 +456,20 @@ impl SessionBuilder {
     }
 }
 
-/// A message of the same kind, with the id, method and name of another, and nothing else.
+/// A message of the same kind, with the id, method, name and revision of another, and nothing else.
 fn head_of(message: &Message) -> Message {
     let id = message.id().map(|id| format!(r#""id":{}"#, id.token()));
     let body = match message.kind() {
         Kind::Request | Kind::Notification => message.method().map(|method| {
-            let name = message.name().map(|name| serde_json::json!({ "name": name, "uri": name }));
-            let method = serde_json::Value::from(method);
-            name.map_or(format!(r#""method":{method}"#), |name| format!(r#""method":{method},"params":{name}"#))
+            let mut params = serde_json::Map::new();
+            if let Some(name) = message.name() {
+                params.extend(["name", "uri"].map(|key| (key.to_owned(), name.into())));
+            }
+            if let Some(revision) = meta::protocol_version(message) {
+                params.insert(meta::META.to_owned(), serde_json::json!({ meta::PROTOCOL_VERSION: revision }));
+            }
+            let (method, params) = (serde_json::Value::from(method), serde_json::Value::from(params));
+            format!(r#""method":{method},"params":{params}"#)
         }),
         Kind::Result => Some(r#""result":{}"#.to_owned()),
         Kind::Error => Some(r#""error":{}"#.to_owned()),

@@ -4,21 +4,23 @@ mod failures;
 mod rig;
 mod sessions;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use parking_lot::Mutex;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use self::rig::{
-    Act, FAIL, PASS, SKIP, item, options, overlapping, run, slow, status, streamed, table, taken, tape, tape_with,
-    what, whole,
+    Act, FAIL, PASS, SKIP, item, options, overlapping, run, run_playable, slow, status, streamed, table, taken, tape,
+    tape_with, what, whole, written,
 };
 use super::{OnFailure, PlayOptions, PlayableTape};
-use crate::envelope::Seq;
+use crate::envelope::{Seq, Via};
 use crate::event::{Speed, TapeSeam};
 use crate::message::Message;
 use crate::tape::compare::{Rules, Volatile};
@@ -99,13 +101,13 @@ async fn tape_in_its_file_is_played_as_one_in_memory() {
     ]);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.tape.jsonl");
-    std::fs::write(&path, rig::written(&tape)).unwrap();
+    std::fs::write(&path, written(&tape)).unwrap();
     let server = |outgoing: &Outgoing| match what(outgoing).as_str() {
         "tools/call" => whole(format!(r#"{{"id":1,"result":{{"y":"{}","jobId":"job-18"}}}}"#, "long".repeat(100))),
         _ => whole(r#"{"id":2,"result":{"content":[]}}"#),
     };
     let kept = run(&tape, options(Speed::Max), server).await;
-    let on_disk = rig::run_playable(PlayableTape::open(&path).unwrap(), options(Speed::Max), server).await;
+    let on_disk = run_playable(PlayableTape::open(&path).unwrap(), options(Speed::Max), server).await;
     assert_eq!(on_disk.verdicts(), [PASS, FAIL]);
     for number in 1..=2 {
         assert_eq!(on_disk.step(number), kept.step(number));
@@ -424,6 +426,64 @@ async fn cancellation_stays_behind_its_request() {
     assert_eq!(outcome.log(), ["0 tools/call", "20 notifications/cancelled", "20 ping"]);
     assert_eq!(outcome.verdicts(), [PASS; 3]);
     assert_eq!(outcome.why(1), "the tape has no reply to compare with, and none came");
+}
+
+/// A call that never ends, and a note of when its client hung up.
+fn endless(is_over: &Arc<AtomicBool>) -> Act {
+    let note = NoteOfEnd(is_over.clone());
+    let never = stream::once(async move {
+        let _note = note;
+        std::future::pending().await
+    });
+    Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(never.boxed()))
+}
+
+struct NoteOfEnd(Arc<AtomicBool>);
+
+impl Drop for NoteOfEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancellation_on_a_modern_pipe_is_played_by_hanging_up() {
+    let modern = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+    let large = "x".repeat(100_000);
+    for (argument, via) in [("", Via::Stdio), (large.as_str(), Via::Stdio), ("", Via::Http)] {
+        let call = format!(
+            r#"{{"id":1,"method":"tools/call","params":{{"name":"slow","arguments":{{"a":"{argument}"}},{modern}}}}}"#
+        );
+        let mut tape = tape(&[
+            (0, "c2s", &call),
+            (800, "c2s", r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#),
+            (900, "c2s", r#"{"id":2,"method":"ping"}"#),
+            (901, "s2c", r#"{"id":2,"result":{}}"#),
+        ]);
+        tape.envelopes.iter_mut().for_each(|envelope| Arc::make_mut(envelope).transport.via = via);
+        let (is_over, seen) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let (over, known) = (is_over.clone(), seen.clone());
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("x.tape.jsonl");
+        std::fs::write(&path, written(&tape)).unwrap();
+        let playable = PlayableTape::open(&path).unwrap();
+        let outcome = run_playable(playable, options(Speed::Max), move |outgoing| match what(outgoing).as_str() {
+            "tools/call" => endless(&over),
+            "ping" => {
+                known.store(over.load(Ordering::Relaxed), Ordering::Relaxed);
+                whole(r#"{"id":2,"result":{}}"#)
+            }
+            _ => taken(),
+        })
+        .await;
+        let is_pipe = via == Via::Stdio;
+        let posted = ["0 tools/call", "20 notifications/cancelled", "20 ping"];
+        let hung_up = ["0 tools/call", "20 ping"];
+        assert_eq!(outcome.log(), if is_pipe { &hung_up[..] } else { &posted });
+        assert_eq!(seen.load(Ordering::Relaxed), is_pipe, "the server knows before the next message");
+        assert_eq!(outcome.verdicts(), [PASS; 3]);
+        assert_eq!(outcome.step(2).method, "notifications/cancelled");
+    }
 }
 
 #[tokio::test(start_paused = true)]
