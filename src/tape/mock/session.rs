@@ -207,12 +207,15 @@ impl<'a> MockSession<'a> {
     /// What a server says that does not know how this client begins.
     fn unknown_revision(&self, request: &Message) -> Option<String> {
         let [has_modern, has_legacy] = self.mock.script.eras();
-        let speaks = match request.method()? {
-            method::DISCOVER if !has_modern => "revisions before 2026-07-28",
-            method::INITIALIZE if !has_legacy => "revision 2026-07-28 or later",
+        let has = match request.method()? {
+            method::DISCOVER | method::INITIALIZE if !has_modern && !has_legacy => {
+                "has no session: its server refused all that was asked; give the tape of the session as well"
+            }
+            method::DISCOVER if !has_modern => "speaks revisions before 2026-07-28 only",
+            method::INITIALIZE if !has_legacy => "speaks revision 2026-07-28 or later only",
             _ => return None,
         };
-        Some(format!("Method not found (tapline: the tape speaks {speaks} only)"))
+        Some(format!("Method not found (tapline: the tape {has})"))
     }
 
     /// The recorded exchange that this request gets.

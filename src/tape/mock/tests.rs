@@ -237,6 +237,21 @@ fn discover_that_an_older_server_refused_is_an_unknown_method() {
 }
 
 #[test]
+fn tape_of_a_refused_probe_says_that_its_session_is_elsewhere() {
+    let asked = concat!(
+        r#"{"id":"p","method":"server/discover","params":{"_meta":{"#,
+        r#""io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#
+    );
+    let refused = r#"{"error":{"code":-32000,"message":"not initialized"},"id":null}"#;
+    let mock = mock(&[&[(0, "c2s", asked), (1, "s2c", refused)]], MockOptions::default());
+    let mut client = Client::of(&mock);
+    for asked in [asked, r#"{"id":0,"method":"initialize","params":{}}"#] {
+        let told = client.say(asked);
+        assert!(told.iter().any(|it| it.contains("-32601") && it.contains("the tape of the session")), "{told:?}");
+    }
+}
+
+#[test]
 fn refusal_without_a_name_is_no_reply_where_the_reply_comes_later() {
     // The body of a GET that was refused while a call waited.
     let refused = r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Method not allowed."},"id":null}"#;
