@@ -18,7 +18,7 @@ const MOST: u64 = 200 << 20;
 const UNREAD: &str = "the client does not read: 16 MiB wait for it";
 
 /// Bytes resident: now (`VmRSS`), or at most so far (`VmHWM`). Nothing where the system does not say.
-fn memory(process: u32, figure: &str) -> u64 {
+pub(crate) fn memory(process: u32, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let kibibytes =
         status.lines().find_map(|line| line.strip_prefix(figure)?.trim_start_matches(':').trim().strip_suffix(" kB"));

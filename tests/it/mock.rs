@@ -1,6 +1,6 @@
 //! A tape in place of its server: the same client sees the same.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -13,6 +13,7 @@ use tapline::upstream::pool::{self, Pool, Restart};
 use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
+use crate::memory::memory;
 use crate::peers::{Era, compare, over_http, over_mock_stdio, serve_http, transcript};
 use crate::support::child::role;
 use crate::support::terminal::{Caller, Terminal};
@@ -258,4 +259,55 @@ async fn mock_asks_the_server_of_a_url_what_is_on_no_tape() {
         assert_eq!(reply["id"], id, "{reply}");
         assert_eq!(reply["result"]["content"][0]["text"], format!("real \"{city}\""), "{reply}");
     }
+}
+
+/// A tape with a call for each number, and a long reply to each.
+fn large_tape(path: &Path, calls: u64) {
+    let header = std::fs::read_to_string(DEMO).unwrap().lines().next().unwrap().to_owned();
+    let mut tape = BufWriter::new(std::fs::File::create(path).unwrap());
+    writeln!(tape, "{header}").unwrap();
+    let text = "words ".repeat(2_000);
+    for number in 0..calls {
+        let (seq, call) = (2 * number + 1, numbered_call(number));
+        writeln!(tape, r#"{{"seq":{seq},"at":{seq},"dir":"c2s","via":"stdio","msg":{call}}}"#).unwrap();
+        let reply = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":{{"number":{number},"text":"{text}"}}}}"#);
+        writeln!(tape, r#"{{"seq":{},"at":{seq},"dir":"s2c","via":"stdio","msg":{reply}}}"#, seq + 1).unwrap();
+    }
+}
+
+fn numbered_call(number: u64) -> Value {
+    let params = json!({"name": "count", "arguments": {"number": number}});
+    json!({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+}
+
+/// Bytes that a mock of a tape has had in memory at most, when it has answered these calls.
+fn peak_of_mock(tape: &Path, numbers: &[u64]) -> u64 {
+    let mut mock = binary::command();
+    mock.arg("mock").arg(tape).args(["--stdio", "--no-record"]);
+    let mut child = mock.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    for number in numbers {
+        writeln!(stdin, "{}", numbered_call(*number)).unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let reply: Value = serde_json::from_str(&line).unwrap();
+        let is_known = reply["result"]["number"] == *number || reply["error"]["code"] == -31005;
+        assert!(is_known && reply["id"] == *number, "{line:.300}");
+    }
+    let peak = memory(child.id(), "VmHWM");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+#[test]
+fn mock_keeps_an_index_in_memory_and_not_the_tape() {
+    let dir = TempDir::new().unwrap();
+    let tape = dir.path().join("large.tape.jsonl");
+    large_tape(&tape, 6_000);
+    let bytes = std::fs::metadata(&tape).unwrap().len();
+    // The first and the last, one twice, and one that is not on it: the nearest is looked for on all of it.
+    let numbers = [0, 5_999, 3_000, 3_000, 9_999];
+    let (own, peak) = (peak_of_mock(Path::new(DEMO), &[0]), peak_of_mock(&tape, &numbers));
+    assert!(bytes > 70 << 20 && peak < own + (36 << 20), "{} MiB, {} MiB more", bytes >> 20, (peak - own) >> 20);
 }

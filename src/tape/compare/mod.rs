@@ -21,7 +21,7 @@ mod names;
 mod text;
 mod written_time;
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 
 use self::judge::Judge;
 pub(crate) use self::names::is_token;
@@ -220,8 +220,8 @@ fn type_of(json: &str) -> u8 {
 }
 
 /// Returns which of several messages differs least from `to`; of those that differ equally, the first.
-pub(crate) fn nearest<'a, T>(candidates: impl Iterator<Item = (T, &'a Message)>, to: &Message) -> Option<T> {
-    let distance = |(_, candidate): &(T, &Message)| compare(candidate, to, &Rules::default()).len();
+pub(crate) fn nearest<T, M: Borrow<Message>>(candidates: impl Iterator<Item = (T, M)>, to: &Message) -> Option<T> {
+    let distance = |(_, candidate): &(T, M)| compare(candidate.borrow(), to, &Rules::default()).len();
     candidates.min_by_key(distance).map(|(which, _)| which)
 }
 

@@ -49,8 +49,8 @@ impl MockFallback {
     }
 
     /// What the real server has said to such a request before, where that is kept.
-    pub(super) fn learned(&self, key: &RequestKey, id: Option<&Id>) -> Option<Message> {
-        self.learned.lock().get(key)?.with_id(id?)
+    pub(super) fn learned(&self, key: RequestKey, id: Option<&Id>) -> Option<Message> {
+        self.learned.lock().get(&key)?.with_id(id?)
     }
 }
 
@@ -162,7 +162,7 @@ impl ForwardedSession {
             return Ok(());
         }
         let Some(asked) = self.asked.remove(&tag) else { return Ok(()) };
-        self.fallback.learned.lock().insert(asked.key.clone(), message.clone());
+        self.fallback.learned.lock().insert(asked.key, message.clone());
         let Some(extension) = &self.fallback.extension else { return Ok(()) };
         let written = extension.lock().write(&asked.request, &asked.heard);
         written.map_err(|error| format!("the tape was not extended: {error}"))

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ring::digest::{Context, SHA256};
 use serde_json::Value;
 
 use crate::json::PathPattern;
 use crate::json::path::{JsonPath, PathStep};
-use crate::mcp::meta::{META, PROTOCOL_VERSION};
-use crate::mcp::{era, method};
+use crate::mcp::meta::{CLIENT_INFO, META, PROTOCOL_VERSION};
+use crate::mcp::{era, meta, method};
 use crate::message::{Kind, Message};
 use crate::tape::redact::{has_mark, is_secret_number, secrets_of};
 
@@ -21,9 +22,40 @@ pub struct MockedFields {
     pub only: Vec<PathPattern>,
 }
 
-/// What two requests have in common that get the same reply.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct RequestKey {
+/// What two requests have in common that get the same reply: a hash of their form. A tape may have more of them than fit into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct RequestKey([u64; 2]);
+
+impl RequestKey {
+    pub(super) fn of(message: &Message, fields: &MockedFields) -> Self {
+        RequestForm::of(message, fields).key()
+    }
+
+    fn of_text(text: &str, first: &[u8]) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(first);
+        context.update(text.as_bytes());
+        let digest = context.finish();
+        let half = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| digest.as_ref()[at + byte]));
+        Self([half(0), half(8)])
+    }
+}
+
+/// Names are the peer's to choose, and to make long: what is kept of them is whether two are the same.
+pub(super) fn hash_of(name: &str) -> u64 {
+    RequestKey::of_text(name, &[]).0[0]
+}
+
+/// What the client that says this calls itself, where it does, as [`hash_of`] has it.
+pub(super) fn client_of(message: &Message) -> Option<u64> {
+    let name = meta::read::<String>(message, &["params", "clientInfo", "name"]);
+    let name = name.or_else(|| meta::read::<String>(message, &["params", META, CLIENT_INFO, "name"]))?;
+    Some(hash_of(&name))
+}
+
+/// What a request is compared by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestForm {
     /// Method and arguments, in one form.
     text: Box<str>,
     /// Whether it follows revision 2026-07-28 or later: replies have another form there.
@@ -33,7 +65,17 @@ pub(super) struct RequestKey {
 /// What stood in place of the marks of a redacted request, in JSON text: by mark.
 pub(super) type BoundSecrets = Vec<(String, String)>;
 
-impl RequestKey {
+impl RequestForm {
+    /// What two requests of this form are known by.
+    pub(super) fn key(&self) -> RequestKey {
+        RequestKey::of_text(&self.text, if self.modern { b"modern " } else { b"legacy " })
+    }
+
+    /// Its size in memory, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether secrets were taken out of the request.
     pub(super) fn is_redacted(&self) -> bool {
         has_mark(&self.text)

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
+use super::key::hash_of;
 use super::script::MockScript;
 use crate::event::Difference;
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta::META;
-use crate::message::{Kind, Message};
+use crate::message::Message;
 use crate::tape::compare::{Rules, Volatile, compare, nearest};
 
 /// Differences that are told; more tell no more.
@@ -31,20 +32,22 @@ pub(super) fn describe(message: &Message) -> String {
 impl<'a> MissedRequest<'a> {
     /// No tape has it.
     pub(super) fn unknown(script: &'a MockScript, request: &Message) -> Self {
-        let is_like = |other: &Message| other.kind() == Kind::Request && other.method() == request.method();
-        let like: Vec<_> = (0..script.exchanges.len()).filter(|at| is_like(&script.exchanges[*at].said)).collect();
-        let named: Vec<_> =
-            like.iter().copied().filter(|at| script.exchanges[*at].said.name() == request.name()).collect();
-        let why = match (like.is_empty(), named.is_empty()) {
-            (true, _) => "the tape has no such request",
-            (false, true) => "the tape has no request of that name",
-            (false, false) => "the tape has no request with these arguments",
+        let hashes = |message: &Message| (message.method().map(hash_of), message.name().map_or(0, hash_of));
+        let (method, name) = hashes(request);
+        let like = || {
+            let all = script.exchanges.iter().enumerate();
+            all.filter(|(_, other)| other.is_request && Some(other.method) == method)
         };
-        let asked = params_of(request);
-        let candidates = if named.is_empty() { like } else { named };
-        let params: Vec<_> = candidates.into_iter().map(|at| (at, params_of(&script.exchanges[at].said))).collect();
-        let found = nearest(params.iter().map(|(at, params)| (*at, params)), &asked);
-        let nearest = found.map(|at| (at, differences(&script.exchanges[at].said, request)));
+        let (is_known, is_named) = (like().next().is_some(), like().any(|(_, other)| other.name == name));
+        let why = match (is_known, is_named) {
+            (false, _) => "the tape has no such request",
+            (true, false) => "the tape has no request of that name",
+            (true, true) => "the tape has no request with these arguments",
+        };
+        // One after the other: all of them need not fit into memory.
+        let candidates = like().filter(|(_, other)| !is_named || other.name == name);
+        let params = candidates.filter_map(|(at, _)| Some((at, params_of(&script.said(at).ok()?))));
+        let nearest = nearest(params, &params_of(request)).and_then(|at| differing(script, at, request));
         Self { script, why: why.to_owned(), nearest }
     }
 
@@ -58,8 +61,8 @@ impl<'a> MissedRequest<'a> {
 
     /// Another was next.
     pub(super) fn out_of_order(script: &'a MockScript, expected: usize, request: &Message) -> Self {
-        let why = format!("the next request on the tape is {}", script.exchanges[expected].describe());
-        Self { script, why, nearest: Some((expected, differences(&script.exchanges[expected].said, request))) }
+        let why = format!("the next request on the tape is {}", script.describe(expected));
+        Self { script, why, nearest: differing(script, expected, request) }
     }
 
     /// The tape is at its end.
@@ -100,6 +103,17 @@ impl<'a> MissedRequest<'a> {
         }
         text
     }
+}
+
+impl MockScript {
+    /// Method and name of what an exchange began with, for people.
+    pub(super) fn describe(&self, exchange: usize) -> String {
+        self.said(exchange).map_or_else(|why| why, |said| describe(&said))
+    }
+}
+
+fn differing(script: &MockScript, at: usize, request: &Message) -> Option<(usize, Vec<Difference>)> {
+    Some((at, differences(&script.said(at).ok()?, request)))
 }
 
 fn told(Difference { path, expected, got }: &Difference) -> serde_json::Value {

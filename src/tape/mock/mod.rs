@@ -11,6 +11,8 @@
 //!
 //! ```text
 //! script.rs    tapes, by what their clients said
+//! builder.rs   goes through them
+//! stored.rs    messages that stay on the disk until they are said
 //! fallback.rs  a real server, which is asked what is on no tape, and extends one
 //! live.rs      values that are to be of the live session, where that is asked for
 //! key.rs       which requests are the same
@@ -19,6 +21,7 @@
 //! miss.rs      what is said of a request that is on no tape
 //! ```
 
+mod builder;
 mod fallback;
 mod key;
 mod live;
@@ -26,6 +29,7 @@ mod miss;
 mod mutate;
 mod script;
 mod session;
+mod stored;
 #[cfg(test)]
 mod tests;
 

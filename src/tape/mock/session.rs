@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::fallback::ForwardedSession;
-use super::key::{RequestKey, is_modern};
+use super::key::{RequestForm, RequestKey, is_modern};
 use super::live::{LiveIds, as_live};
 use super::miss::MissedRequest;
 use super::mutate::mutated;
-use super::script::{MockedAct, MockedExchange};
+use super::script::{MockedAct, MockedMessage, SessionBeginning};
 use super::{LiveValues, MockOrder, MockRepeats, TapeMock};
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::error_code::protocol::METHOD_NOT_FOUND;
@@ -146,25 +146,26 @@ impl<'a> MockSession<'a> {
         if request.method() == Some(method::INITIALIZE) {
             self.initialize = Some(request.clone());
         }
-        match self.choose(request, &key) {
+        match self.choose(request, key) {
             Ok(exchange) => self.begin(exchange, request, now, effects),
-            Err(miss) => self.missed(request, &key, &miss, effects),
+            Err(miss) => self.missed(request, key, &miss, effects),
         }
     }
 
     /// What a request is known by on the tapes; its secrets are kept, for what is told of them.
     fn key(&mut self, request: &Message) -> RequestKey {
         let key = RequestKey::of(request, &self.mock.options.fields);
-        if !self.mock.script.has_secrets() || !self.mock.script.candidates(&key).is_empty() {
+        if !self.mock.script.has_secrets() || !self.mock.script.candidates(key).is_empty() {
             return key;
         }
-        let form = RequestKey::without_secret_numbers(request, &self.mock.options.fields);
-        let Some((recorded, secrets)) = self.mock.script.unredacted(&form, &self.secrets) else { return key };
+        let fields = &self.mock.options.fields;
+        let form = RequestForm::without_secret_numbers(request, fields);
+        let Some((recorded, secrets)) = self.mock.script.unredacted(&form, &self.secrets, fields) else { return key };
         self.secrets.extend(secrets);
-        recorded.clone()
+        recorded
     }
 
-    fn missed(&mut self, request: &Message, key: &RequestKey, miss: &MissedRequest<'_>, effects: &mut Vec<MockEffect>) {
+    fn missed(&mut self, request: &Message, key: RequestKey, miss: &MissedRequest<'_>, effects: &mut Vec<MockEffect>) {
         let id = request.id();
         if request.method() == Some(method::PING) {
             // Every peer must answer it, and it says nothing of the server.
@@ -200,7 +201,7 @@ impl<'a> MockSession<'a> {
             }
         }
         let key = RequestKey::of(request, &self.mock.options.fields);
-        session.iter_mut().for_each(|session| session.ask(request, key.clone()));
+        session.iter_mut().for_each(|session| session.ask(request, key));
         None
     }
 
@@ -219,7 +220,7 @@ impl<'a> MockSession<'a> {
     }
 
     /// The recorded exchange that this request gets.
-    fn choose(&mut self, request: &Message, key: &RequestKey) -> Result<usize, MissedRequest<'a>> {
+    fn choose(&mut self, request: &Message, key: RequestKey) -> Result<usize, MissedRequest<'a>> {
         let mock = self.mock;
         if mock.options.order == MockOrder::Strict {
             return self.in_order(request, key);
@@ -252,8 +253,9 @@ impl<'a> MockSession<'a> {
 
     /// Those that begin in the revision that the client asks for, where there are any.
     fn beginnings(&self, request: &Message, all: &[usize]) -> Vec<usize> {
-        let revision = |message: &Message| message.at(&["params", "protocolVersion"]).map(str::to_owned);
-        let same = |at: &&usize| revision(&self.mock.script.exchanges[**at].said) == revision(request);
+        let asked = SessionBeginning::of(request);
+        let recorded = &self.mock.script.beginnings;
+        let same = |at: &&usize| recorded.get(*at).is_some_and(|it| it.revision == asked.revision);
         let found: Vec<_> = all.iter().filter(same).copied().collect();
         if found.is_empty() { all.to_vec() } else { found }
     }
@@ -266,7 +268,7 @@ impl<'a> MockSession<'a> {
     }
 
     /// The next of its tape, if that is it.
-    fn in_order(&mut self, request: &Message, key: &RequestKey) -> Result<usize, MissedRequest<'a>> {
+    fn in_order(&mut self, request: &Message, key: RequestKey) -> Result<usize, MissedRequest<'a>> {
         let mock = self.mock;
         let home = *self.home.get_or_insert_with(|| {
             let tapes = mock.script.tapes.len();
@@ -295,11 +297,12 @@ impl<'a> MockSession<'a> {
         mock.shared.answered.fetch_add(1, Ordering::Relaxed);
         mock.shared.played.lock()[exchange] = true;
         let recorded = &mock.script.exchanges[exchange];
-        let was_taken_back = recorded.events.iter().any(|event| matches!(event.act, MockedAct::AwaitCancel));
+        let mut events = mock.script.events(exchange).iter();
+        let was_taken_back = events.any(|event| matches!(event.act, MockedAct::AwaitCancel));
         if !recorded.is_answered && !was_taken_back {
             effects.push(MockEffect::Log(format!(
                 "{} was never answered on the tape ({} {}), nor is it now",
-                recorded.describe(),
+                mock.script.describe(exchange),
                 mock.script.tapes[recorded.tape].name,
                 recorded.seq
             )));
@@ -327,7 +330,7 @@ impl<'a> MockSession<'a> {
             return self.take_back(&id, now);
         }
         let key = RequestKey::of(notification, &self.mock.options.fields);
-        let all = self.mock.script.candidates(&key);
+        let all = self.mock.script.candidates(key);
         let Some(first) = all.first().copied() else { return };
         let candidates = self.at_home(all);
         let nth = next(&mut self.asked, first);
@@ -343,7 +346,7 @@ impl<'a> MockSession<'a> {
             if playing.id.as_ref().is_none_or(|own| !id.may_mean(own)) {
                 return true;
             }
-            let events = &mock.script.exchanges[playing.exchange].events;
+            let events = mock.script.events(playing.exchange);
             let rest = events.iter().skip(playing.next);
             let after = rest.take_while(|event| !matches!(event.act, MockedAct::AwaitCancel)).count();
             playing.next += after + 1;
@@ -385,18 +388,18 @@ fn next(asked: &mut HashMap<usize, usize>, first: usize) -> usize {
 impl TapeMock {
     /// The answer that an exchange cannot go on without.
     fn awaited(&self, playing: &OngoingExchange) -> Option<&Id> {
-        match &self.script.exchanges[playing.exchange].events.get(playing.next)?.act {
+        match &self.script.events(playing.exchange).get(playing.next)?.act {
             MockedAct::Await(id) => Some(id),
-            MockedAct::Say(_) | MockedAct::AwaitCancel => None,
+            MockedAct::Say(_) | MockedAct::SayProgress(_) | MockedAct::AwaitCancel => None,
         }
     }
 
     /// Sets when the next event is due.
     fn schedule(&self, playing: &mut OngoingExchange, now: Instant) {
-        let event = self.script.exchanges[playing.exchange].events.get(playing.next);
+        let event = self.script.events(playing.exchange).get(playing.next);
         playing.due = match event.map(|event| &event.act) {
             Some(MockedAct::Await(_) | MockedAct::AwaitCancel) => None,
-            Some(MockedAct::Say(_)) => event.map(|event| now + self.scaled(event.gap)),
+            Some(MockedAct::Say(_) | MockedAct::SayProgress(_)) => event.map(|event| now + self.scaled(event.gap)),
             // It is over: the next look shows it.
             None => Some(now),
         };
@@ -410,28 +413,44 @@ impl TapeMock {
         now: Instant,
         effects: &mut Vec<MockEffect>,
     ) -> bool {
-        let exchange = &self.script.exchanges[playing.exchange];
-        while let Some(event) = exchange.events.get(playing.next) {
+        let events = self.script.events(playing.exchange);
+        while let Some(event) = events.get(playing.next) {
             let Some(due) = playing.due.filter(|due| *due <= now) else { return true };
-            if let MockedAct::Say(stored) = &event.act {
-                let spoken = stored.load().map(|message| {
-                    // A client that lists again because the list changed would be told so again, and never be done.
-                    if playing.is_again && message.method().is_some_and(says_list_changed) {
-                        return None;
+            if let MockedAct::Say(stored) | MockedAct::SayProgress(stored) = &event.act {
+                let is_own_progress = matches!(event.act, MockedAct::SayProgress(_));
+                match self.spoken(playing, stored, is_own_progress, ids) {
+                    Ok(message) => effects.extend(message.map(MockEffect::Say)),
+                    Err(why) => {
+                        let is_last = playing.next + 1 == events.len();
+                        effects.extend(playing.failed(&why).filter(|_| is_last).map(MockEffect::Say));
+                        effects.push(MockEffect::Log(why));
                     }
-                    let message = playing.in_live_terms(&message, exchange)?;
-                    Some(self.as_live(message, exchange, playing.said.as_ref(), ids))
-                });
-                match spoken {
-                    Ok(Some(message)) => effects.push(MockEffect::Say(message)),
-                    Ok(None) => {}
-                    Err(why) => effects.push(MockEffect::Log(why)),
                 }
             }
             playing.next += 1;
             self.schedule(playing, due);
         }
         false
+    }
+
+    /// What the client is told in place of a message of the tape; nothing where it did not ask for that.
+    fn spoken(
+        &self,
+        playing: &OngoingExchange,
+        stored: &MockedMessage,
+        is_own_progress: bool,
+        ids: &mut LiveIds,
+    ) -> Result<Option<Message>, String> {
+        let message = self.script.load(playing.exchange, stored)?;
+        // A client that lists again because the list changed would be told so again, and never be done.
+        if playing.is_again && message.method().is_some_and(says_list_changed) {
+            return Ok(None);
+        }
+        let Some(message) = playing.in_live_terms(&message, is_own_progress) else { return Ok(None) };
+        match &playing.said {
+            Some(said) => self.as_live(&message, playing.exchange, said, ids).map(Some),
+            None => Ok(Some(message)),
+        }
     }
 
     /// Whether anything is not as it was recorded.
@@ -441,20 +460,26 @@ impl TapeMock {
 
     fn as_live(
         &self,
-        message: Message,
-        exchange: &MockedExchange,
-        said: Option<&Message>,
+        message: &Message,
+        exchange: usize,
+        said: &Message,
         ids: &mut LiveIds,
-    ) -> Message {
-        let Some(said) = said else { return message };
-        let started = self.script.tapes[exchange.tape].started;
-        as_live(&message, self.options.live, started, (&exchange.said, said), ids)
+    ) -> Result<Message, String> {
+        let recorded = self.script.said(exchange)?;
+        let started = self.script.tapes[self.script.exchanges[exchange].tape].started;
+        Ok(as_live(message, self.options.live, started, (&recorded, said), ids))
     }
 }
 
 impl OngoingExchange {
+    /// What its client is told whose reply cannot be read.
+    fn failed(&self, why: &str) -> Option<Message> {
+        let text = format!("tapline: {why}");
+        Some(Message::error_reply(Some(self.id.as_ref()?), ErrorCode::UpstreamFailed.number(), &text, None))
+    }
+
     /// A recorded message under the ids and tokens of the live request; `None` where the live client did not ask for it.
-    fn in_live_terms(&self, message: &Message, exchange: &MockedExchange) -> Option<Message> {
+    fn in_live_terms(&self, message: &Message, is_own_progress: bool) -> Option<Message> {
         match message.kind() {
             Kind::Result | Kind::Error => {
                 let id = self.id.as_ref()?;
@@ -462,14 +487,8 @@ impl OngoingExchange {
                 let subscription = reply.with_value(&["result", META, SUBSCRIPTION_ID], id.token());
                 Some(subscription.unwrap_or(reply))
             }
-            Kind::Notification if meta::reported_progress(message).is_some() => {
-                let recorded = meta::requested_progress(&exchange.said);
-                let is_its_own = recorded == meta::reported_progress(message).map(Id::from_token);
-                match (&self.token, is_its_own) {
-                    (Some(token), true) => message.with_value(&["params", "progressToken"], token.token()),
-                    (None, true) => None,
-                    (_, false) => Some(message.clone()),
-                }
+            Kind::Notification if is_own_progress => {
+                message.with_value(&["params", "progressToken"], self.token.as_ref()?.token())
             }
             _ => {
                 let id = self.id.as_ref().filter(|_| meta::subscription_id(message).is_some());
@@ -477,12 +496,5 @@ impl OngoingExchange {
                 Some(named.unwrap_or_else(|| message.clone()))
             }
         }
-    }
-}
-
-impl MockedExchange {
-    /// Its method and name, for people.
-    pub(super) fn describe(&self) -> String {
-        super::miss::describe(&self.said)
     }
 }
