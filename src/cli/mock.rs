@@ -12,7 +12,7 @@ use crate::json::PathPattern;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tapes")]
 pub struct MockArgs {
-    /// Tapes whose server is to answer
+    /// Tapes whose server is to answer; each client gets the session of one of its name (`clientInfo.name`), else the next
     #[arg(value_name = "TAPE", required = true)]
     pub tape: Vec<PathBuf>,
     /// Be the command that a client launches, in place of listening

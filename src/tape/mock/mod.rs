@@ -4,6 +4,9 @@
 //! wants, and screen, rules, limits and recording see it as any server. What goes out is what the tape has, byte for byte, under the
 //! ids and tokens of the live client; notifications, progress and the server's own requests come at their place.
 //!
+//! Each client gets a session of its own, where the tapes have several: the next that was recorded of a client of its name
+//! (`clientInfo.name`), or, where there is none, the next of all.
+//!
 //! Nothing is invented. A request that is on no tape gets an error that says what comes nearest and where it differs, and the operator
 //! is told; three things are said without a tape, since they say nothing of the server: `ping` is answered, as every peer must;
 //! a client that asks in a revision that no tape speaks is told that the method is not known, as a server of that age does; and
@@ -123,13 +126,25 @@ pub struct TapeMock {
 struct MockShared {
     /// How often each request was asked, by the first exchange that is like it; see [`MockOrder::Any`].
     asked: Mutex<HashMap<usize, usize>>,
-    /// Sessions that have begun.
-    sessions: AtomicUsize,
+    /// How often a session was begun by each exchange that begins one.
+    begun: Mutex<HashMap<usize, usize>>,
     answered: AtomicUsize,
     missed: AtomicUsize,
     forwarded: AtomicUsize,
     /// Whether each exchange was played.
     played: Mutex<Vec<bool>>,
+}
+
+impl MockShared {
+    /// Begins a session by the first of those by which fewest were begun. Returns which.
+    fn begin(&self, beginnings: &[usize]) -> usize {
+        let mut begun = self.begun.lock();
+        let times = |at: &usize| begun.get(at).copied().unwrap_or_default();
+        let found = beginnings.iter().enumerate().min_by_key(|(_, at)| times(at));
+        let Some((nth, at)) = found else { return 0 };
+        *begun.entry(*at).or_default() += 1;
+        nth
+    }
 }
 
 /// What a mock has done so far.

@@ -1,12 +1,13 @@
 //! One client of a mock: what it says, what it is told, and when. Nothing here waits or writes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
 use super::fallback::ForwardedSession;
-use super::key::{RequestForm, RequestKey, is_modern};
+use super::key::{RequestForm, RequestKey, client_of, is_modern};
 use super::live::{LiveIds, as_live};
 use super::miss::MissedRequest;
 use super::mutate::mutated;
@@ -36,8 +37,10 @@ pub(super) struct MockSession<'a> {
     mock: &'a TapeMock,
     /// The tape that this conversation follows first, as its beginning chose it.
     home: Option<usize>,
-    /// How often it asked for each, by the first exchange that is like it.
-    asked: HashMap<usize, usize>,
+    /// The same for each client that says its name in every request: several may share a connection.
+    homes: HashMap<u64, usize>,
+    /// How often it asked for each, by the first exchange that is like it, and by who asked where several may.
+    asked: HashMap<(Option<u64>, usize), usize>,
     /// Requests of the tape that it has made so far; see [`MockOrder::Strict`].
     position: usize,
     playing: Vec<OngoingExchange>,
@@ -69,8 +72,9 @@ struct OngoingExchange {
 
 impl<'a> MockSession<'a> {
     pub(super) fn new(mock: &'a TapeMock) -> Self {
-        let (home, asked, playing, initialize, ids, secrets) = Default::default();
-        Self { mock, home, asked, position: 0, playing, begun: BTreeSet::new(), initialize, ids, secrets, results: 0 }
+        let (home, homes, asked, playing, begun, initialize) = Default::default();
+        let (ids, secrets) = Default::default();
+        Self { mock, home, homes, asked, position: 0, playing, begun, initialize, ids, secrets, results: 0 }
     }
 
     /// When something is to be said next, whatever the client does.
@@ -227,14 +231,13 @@ impl<'a> MockSession<'a> {
         }
         let known: Vec<_> =
             mock.script.candidates(key).iter().copied().filter(|at| mock.script.was_known(*at)).collect();
-        let all = &known[..];
-        let Some(first) = all.first().copied() else { return Err(MissedRequest::unknown(&mock.script, request)) };
+        let Some(first) = known.first().copied() else { return Err(MissedRequest::unknown(&mock.script, request)) };
         let begins = matches!(request.method(), Some(method::INITIALIZE));
-        let candidates = if begins { self.beginnings(request, all) } else { self.at_home(all) };
+        let candidates = if begins { self.beginnings(request, &known) } else { self.at_home(request, &known) };
         let nth = match (begins, mock.options.order) {
-            (true, _) => mock.shared.sessions.fetch_add(1, Ordering::Relaxed) % candidates.len(),
+            (true, _) => mock.shared.begin(&candidates),
             (false, MockOrder::Any) => next(&mut mock.shared.asked.lock(), first),
-            (false, _) => next(&mut self.asked, first),
+            (false, _) => next(&mut self.asked, (sharing_client(request), candidates[0])),
         };
         let last = candidates.len() - 1;
         let nth = match mock.options.repeats {
@@ -245,35 +248,51 @@ impl<'a> MockSession<'a> {
             MockRepeats::Loop => nth % candidates.len(),
         };
         let chosen = candidates[nth];
-        if begins || self.home.is_none() {
-            self.home = Some(mock.script.exchanges[chosen].tape);
+        let tape = mock.script.exchanges[chosen].tape;
+        match sharing_client(request) {
+            Some(client) => drop(self.homes.entry(client).or_insert(tape)),
+            None if begins || self.home.is_none() => self.home = Some(tape),
+            None => {}
         }
         Ok(chosen)
     }
 
-    /// Those that begin in the revision that the client asks for, where there are any.
+    /// Those of a client of that name, where there are any, and of them those in the revision that it asks for.
     fn beginnings(&self, request: &Message, all: &[usize]) -> Vec<usize> {
         let asked = SessionBeginning::of(request);
-        let recorded = &self.mock.script.beginnings;
-        let same = |at: &&usize| recorded.get(*at).is_some_and(|it| it.revision == asked.revision);
-        let found: Vec<_> = all.iter().filter(same).copied().collect();
-        if found.is_empty() { all.to_vec() } else { found }
+        let recorded = |at: usize| self.mock.script.beginnings.get(&at);
+        let of_name =
+            preferred(all, |at| asked.client.is_some() && recorded(at).is_some_and(|it| it.client == asked.client));
+        preferred(&of_name, |at| recorded(at).is_some_and(|it| it.revision == asked.revision))
     }
 
-    /// Those of the tape that the conversation follows, where there are any; all others are no worse.
-    fn at_home(&self, all: &[usize]) -> Vec<usize> {
-        let exchanges = &self.mock.script.exchanges;
-        let found: Vec<_> = all.iter().filter(|at| Some(exchanges[**at].tape) == self.home).copied().collect();
-        if found.is_empty() { all.to_vec() } else { found }
+    /// Those of the tape that the conversation follows, where there are any; before it follows one, those of a client of that name. All
+    /// others are no worse.
+    fn at_home(&self, request: &Message, all: &[usize]) -> Vec<usize> {
+        let script = &self.mock.script;
+        let home = sharing_client(request).map_or(self.home, |client| self.homes.get(&client).copied());
+        match (home, client_of(request)) {
+            (Some(home), _) => preferred(all, |at| script.exchanges[at].tape == home),
+            (None, Some(client)) => preferred(all, |at| script.tapes[script.exchanges[at].tape].client == Some(client)),
+            (None, None) => all.to_vec(),
+        }
+    }
+
+    /// The tape that is gone through in its order: one that was recorded of a client of that name, where there is one.
+    fn begin_in_order(&self, request: &Message) -> usize {
+        let script = &self.mock.script;
+        let first: Vec<_> = script.tapes.iter().filter_map(|tape| tape.requests.first().copied()).collect();
+        let client = client_of(request);
+        let of_name =
+            preferred(&first, |at| client.is_some() && script.tapes[script.exchanges[at].tape].client == client);
+        if of_name.is_empty() { 0 } else { script.exchanges[of_name[self.mock.shared.begin(&of_name)]].tape }
     }
 
     /// The next of its tape, if that is it.
     fn in_order(&mut self, request: &Message, key: RequestKey) -> Result<usize, MissedRequest<'a>> {
         let mock = self.mock;
-        let home = *self.home.get_or_insert_with(|| {
-            let tapes = mock.script.tapes.len();
-            mock.shared.sessions.fetch_add(1, Ordering::Relaxed) % tapes.max(1)
-        });
+        let home = self.home.unwrap_or_else(|| self.begin_in_order(request));
+        self.home = Some(home);
         let requests = mock.script.tapes.get(home).map_or(&[][..], |tape| &tape.requests);
         let position = match mock.options.repeats {
             MockRepeats::Loop if !requests.is_empty() => self.position % requests.len(),
@@ -331,9 +350,11 @@ impl<'a> MockSession<'a> {
         }
         let key = RequestKey::of(notification, &self.mock.options.fields);
         let all = self.mock.script.candidates(key);
-        let Some(first) = all.first().copied() else { return };
-        let candidates = self.at_home(all);
-        let nth = next(&mut self.asked, first);
+        if all.is_empty() {
+            return;
+        }
+        let candidates = self.at_home(notification, all);
+        let nth = next(&mut self.asked, (sharing_client(notification), candidates[0]));
         if let Some(exchange) = candidates.get(nth) {
             self.start(*exchange, notification, now);
         }
@@ -374,12 +395,23 @@ impl<'a> MockSession<'a> {
     }
 }
 
+/// The client, where each of its requests says which it is.
+fn sharing_client(request: &Message) -> Option<u64> {
+    client_of(request).filter(|_| is_modern(request))
+}
+
+/// Those for which that holds, where there are any; else all.
+fn preferred(all: &[usize], is_preferred: impl Fn(usize) -> bool) -> Vec<usize> {
+    let found: Vec<_> = all.iter().copied().filter(|at| is_preferred(*at)).collect();
+    if found.is_empty() { all.to_vec() } else { found }
+}
+
 fn says_list_changed(notification: &str) -> bool {
     [method::TOOLS_LIST_CHANGED, method::PROMPTS_LIST_CHANGED, method::RESOURCES_LIST_CHANGED].contains(&notification)
 }
 
 /// How often something was asked before, by what it is known by.
-fn next(asked: &mut HashMap<usize, usize>, first: usize) -> usize {
+fn next<K: Eq + Hash>(asked: &mut HashMap<K, usize>, first: K) -> usize {
     let count = asked.entry(first).or_default();
     *count += 1;
     *count - 1

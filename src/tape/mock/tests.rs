@@ -285,3 +285,80 @@ fn conversation_follows_the_tape_of_its_revision() {
         assert_eq!(client.say(ASKED), [reply]);
     }
 }
+
+fn initialize(client: &str, revision: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{{"name":"{client}","version":"1"}}}}}}"#
+    )
+}
+
+/// A tape of a client of that name: how it began, and its call.
+fn session_of(said: &[String; 4]) -> [(u64, &str, &str); 4] {
+    [(0, "c2s", &said[0]), (1, "s2c", &said[1]), (2, "c2s", &said[2]), (3, "s2c", &said[3])]
+}
+
+fn said_by(client: &str, revision: &str, n: u32) -> [String; 4] {
+    [
+        initialize(client, revision),
+        format!(r#"{{"jsonrpc":"2.0","id":0,"result":{{"session":{n}}}}}"#),
+        ASKED.to_owned(),
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"n":{n}}}}}"#),
+    ]
+}
+
+#[test]
+fn client_gets_the_next_session_of_its_name_and_else_the_next_of_all() {
+    let said = [("a", 1), ("b", 2), ("a", 3), ("b", 4)].map(|(client, n)| said_by(client, "2025-11-25", n));
+    let tapes = said.each_ref().map(session_of);
+    let tapes: Vec<_> = tapes.iter().map(|tape| &tape[..]).collect();
+    for order in [MockOrder::Session, MockOrder::Strict] {
+        let mock = mock(&tapes, MockOptions { order, ..MockOptions::default() });
+        let beginning = |name: &str| Client::of(&mock).with(name);
+        let sessions = ["b", "b", "a", "stranger", "b", "a", "stranger"].map(beginning);
+        assert_eq!(sessions, [2, 4, 1, 3, 2, 1, 3].map(|n| (n, n)), "{order:?}");
+    }
+}
+
+impl Client<'_> {
+    /// Begins as that client, and calls. Gives the numbers of the session and of the reply.
+    fn with(mut self, name: &str) -> (u64, u64) {
+        let number = |said: &[String], key: &str| {
+            let reply: serde_json::Value = serde_json::from_str(&said[0]).unwrap();
+            reply["result"][key].as_u64().unwrap_or_else(|| panic!("{reply}"))
+        };
+        let session = number(&self.say(&initialize(name, "2025-11-25")), "session");
+        (session, number(&self.say(ASKED), "n"))
+    }
+}
+
+#[test]
+fn name_of_the_client_goes_before_its_revision() {
+    let said = [("a", "2025-11-25", 1), ("b", "2025-06-18", 2), ("b", "2025-11-25", 3)];
+    let said = said.map(|(client, revision, n)| said_by(client, revision, n));
+    let tapes = said.each_ref().map(session_of);
+    let tapes: Vec<_> = tapes.iter().map(|tape| &tape[..]).collect();
+    let mock = mock(&tapes, MockOptions::default());
+    for (client, revision, n) in [("b", "2025-06-18", 2), ("b", "2025-11-25", 3), ("a", "2025-06-18", 1)] {
+        let begun = Client::of(&mock).say(&initialize(client, revision));
+        assert!(begun[0].contains(&format!("\"session\":{n}")), "{client} {revision}: {begun:?}");
+    }
+}
+
+#[test]
+fn clients_that_share_a_connection_each_get_the_session_of_their_name() {
+    let call = |client: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"a","_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{{"name":"{client}","version":"1"}}}}}}}}"#
+        )
+    };
+    let (a, b) = (call("a"), call("b"));
+    let reply = |n: u32| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"n":{n}}}}}"#);
+    let replies = [1, 2, 3, 4].map(reply);
+    let tapes = [(&a, [0, 1]), (&b, [2, 3])].map(|(call, [one, two])| {
+        [(0, "c2s", &call[..]), (1, "s2c", &replies[one]), (2, "c2s", call), (3, "s2c", &replies[two])]
+    });
+    let mock = mock(&[&tapes[0], &tapes[1]], MockOptions::default());
+    let mut client = Client::of(&mock);
+    let got: Vec<_> = [&b, &a, &b, &a, &call("c")].into_iter().flat_map(|call| client.say(call)).collect();
+    assert_eq!(got, [3, 1, 4, 2, 1].map(reply));
+}
