@@ -110,7 +110,7 @@ const BEHIND: Duration = Duration::from_millis(20);
 /// Why a step is skipped whose server is no more; why that is so is said where it happened, once.
 const GONE: &str = "the server is gone";
 
-/// Messages heard before the next one is sent, however fast they come.
+/// Messages heard before the next one is sent, or before the play ends, however fast they come.
 const AT_ONCE: usize = 64;
 /// The longest pause: a clock can be added to without an overflow.
 const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -319,7 +319,7 @@ where
                     continue;
                 }
                 Due::At(due) => Some(due),
-                Due::Never if self.blockers.is_empty() && self.answering == 0 => return,
+                Due::Never if self.blockers.is_empty() && self.answering == 0 => return self.hear_the_rest(),
                 Due::Later | Due::Never => None,
             };
             let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
@@ -331,6 +331,14 @@ where
                 Some(()) = self.leaving.next() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
             }
+        }
+    }
+
+    /// What has come by now counts, too: a question that was asked before the last reply, on a stream of its own, is answered.
+    fn hear_the_rest(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some(Some((purpose, event))) = self.exchanges.next().now_or_never() else { return };
+            self.on_reply(purpose, event);
         }
     }
 
