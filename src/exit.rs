@@ -48,9 +48,14 @@ impl ExitError {
         Self { status: USAGE, error: error.into() }
     }
 
-    /// Says on stderr what went wrong, with all its causes. Returns the exit status.
+    /// What went wrong, with all its causes.
+    pub fn text(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
+    /// Says on stderr what went wrong. Returns the exit status.
     pub fn report(&self) -> ExitCode {
-        print_error(&format!("{:#}", self.error));
+        print_error(&self.text());
         ExitCode::from(self.status)
     }
 }

@@ -219,7 +219,16 @@ async fn hand_over(replay: ReplayJob, config: &Config) -> Result<ExitCode, ExitE
 async fn play_tapes(mut replay: ReplayJob, stop: CancellationToken) -> Result<ExitCode, ExitError> {
     let groups = std::mem::take(&mut replay.tapes);
     let only = match &groups[..] {
-        [only] => Some(only.read(&replay.part, replay.filter.as_ref())?),
+        [only] => match only.read(&replay.part, replay.filter.as_ref()) {
+            Ok(tape) => Some(tape),
+            Err(error) => {
+                // A terminal has it as the last line; whoever reads the report would find an old one, or none.
+                if replay.format != ReportFormat::Text && replay.load.is_none() {
+                    ReplayProgress::begin(replay.format, replay.out, replay.color)?.end_failed(&error.text())?;
+                }
+                return Err(error);
+            }
+        },
         _ => None,
     };
     let (journal, journal_thread) = Journal::start(replay.record.clone().map(Recorder::new));
@@ -263,7 +272,12 @@ async fn play_load(
                 each.push((group.name(), figures.value()));
                 all.add(figures);
             }
-            Err(error) => status = worse(status, error.report()),
+            Err(error) => {
+                let why = error.text();
+                status = worse(status, error.report());
+                text.push_str(&format!("{}\nnot played: {}\n", sanitize(&group.name()), sanitize(&why)));
+                each.push((group.name(), serde_json::json!({ "error": why })));
+            }
         }
     }
     write_load(replay.out, &if is_json { all.json_with(each) } else { format!("{text}all tapes\n{}", all.text()) })?;
@@ -293,10 +307,20 @@ async fn play_only(
     stop: CancellationToken,
 ) -> Result<ExitCode, ExitError> {
     let mut run = ReplayProgress::begin(replay.format, replay.out.clone(), replay.color)?;
-    let (summary, verdict) = play_once(&replay, tape, &mut run, table, stop).await?;
-    let last = run.report().end(&summary);
-    run.end(&last)?;
-    Ok(verdict.into())
+    run.report.warn(&tape.troubles);
+    match play_once(&replay, tape, &mut run, table, stop).await {
+        Ok((summary, verdict)) => {
+            let last = run.report().end(&summary);
+            run.end(&last)?;
+            Ok(verdict.into())
+        }
+        Err(error) => {
+            if replay.format != ReportFormat::Text {
+                run.end_failed(&format!("{error:#}"))?;
+            }
+            Err(error.into())
+        }
+    }
 }
 
 async fn play_each(
@@ -314,11 +338,15 @@ async fn play_each(
         let tape = match group.read(&replay.part, replay.filter.as_ref()) {
             Ok(tape) => tape,
             Err(error) => {
+                run.begin_tape(&group.name());
+                run.report.fail(&error.text());
+                run.end_tape(&ReplaySummary::default());
                 status = worse(status, error.report());
                 continue;
             }
         };
         run.begin_tape(&group.name());
+        run.report.warn(&tape.troubles);
         match play_once(&replay, tape, &mut run, table, stop.clone()).await {
             Ok((summary, verdict)) => {
                 run.end_tape(&summary);
@@ -326,8 +354,10 @@ async fn play_each(
                 status = worse(status, verdict.into());
             }
             Err(error) => {
+                let error = ExitError::from(error);
+                run.report.fail(&error.text());
                 run.end_tape(&ReplaySummary::default());
-                status = worse(status, ExitError::from(error).report());
+                status = worse(status, error.report());
             }
         }
     }
@@ -487,6 +517,13 @@ impl ReplayProgress {
     /// The report so far; nothing is added to it after.
     fn report(&mut self) -> ReportStream {
         std::mem::replace(&mut self.report, ReportStream::new(ReportForm::Json))
+    }
+
+    /// Ends the report of one tape that could not be played, or not to its end.
+    fn end_failed(mut self, why: &str) -> anyhow::Result<()> {
+        self.report.fail(why);
+        let last = self.report().end(&ReplaySummary::default());
+        self.end(&last)
     }
 
     fn end(mut self, last: &str) -> anyhow::Result<()> {

@@ -34,7 +34,7 @@ pub enum ReportForm {
     /// One line a step, the changed values below those that failed, and the [`summary_line`] last.
     Text(Colour),
     /// One JSON object, with the members `steps` and `summary`, or of several tapes `tapes`, each with these, and `summary`; times are in
-    /// microseconds.
+    /// microseconds. A tape that is not whole has `warnings`, one that could not be played `error`.
     Json,
     /// JUnit XML, one test case a step, as CI systems read it; written at the end, as its head has the counts.
     Junit,
@@ -52,6 +52,11 @@ pub struct ReportStream {
     begun: bool,
     /// The tape that is played, where there are several.
     tape: Option<String>,
+    /// What is not as it should be of the tape that is played, and why it could not be played, or not to its end.
+    warnings: Vec<String>,
+    error: Option<String>,
+    /// How many could not be played.
+    unplayed: usize,
     /// How many have ended of them, and what CI is told of them.
     ended: usize,
     suites: Vec<TestSuite>,
@@ -74,6 +79,9 @@ impl ReportStream {
             cases: Vec::new(),
             begun: false,
             tape: None,
+            warnings: Vec::new(),
+            error: None,
+            unplayed: 0,
             ended: 0,
             suites: Vec::new(),
             skipped: None,
@@ -93,6 +101,17 @@ impl ReportStream {
         }
     }
 
+    /// The tape is not as it should be: whoever has the report alone is to know what was not tested. Known before its first step.
+    pub fn warn(&mut self, troubles: &[String]) {
+        self.warnings.extend_from_slice(troubles);
+    }
+
+    /// The tape cannot be played, or not to its end.
+    pub fn fail(&mut self, why: &str) {
+        self.error = Some(why.to_owned());
+        self.unplayed += 1;
+    }
+
     /// All steps of one of several tapes have ended. Returns what is to be written now.
     pub fn end_tape(&mut self, summary: &ReplaySummary) -> String {
         let out = self.end_steps(summary);
@@ -105,8 +124,11 @@ impl ReportStream {
     pub fn end_tapes(self, total: &ReplaySummary) -> String {
         match self.form {
             ReportForm::Text(colour) => {
-                let verdict = if total.failed > 0 { StepVerdict::Fail } else { StepVerdict::Pass };
-                let line = format!("{} tapes: {}", self.ended, summary_line(total));
+                let is_bad = total.failed > 0 || self.unplayed > 0;
+                let verdict = if is_bad { StepVerdict::Fail } else { StepVerdict::Pass };
+                let unplayed =
+                    if self.unplayed > 0 { format!(", {} not played", self.unplayed) } else { String::new() };
+                let line = format!("{} tapes{unplayed}: {}", self.ended, summary_line(total));
                 format!("{}\n", paint(&line, verdict, colour))
             }
             ReportForm::Json => {
@@ -146,6 +168,12 @@ impl ReportStream {
         match self.form {
             ReportForm::Text(colour) => {
                 self.skipped_text(&mut out, colour);
+                for warning in self.warnings.drain(..) {
+                    writeln!(out, "warning: {}", sanitize(&warning)).expect("a string takes everything");
+                }
+                if let Some(why) = self.error.take() {
+                    return out + &paint(&format!("not played: {}", sanitize(&why)), StepVerdict::Fail, colour) + "\n";
+                }
                 let verdict = if summary.failed > 0 { StepVerdict::Fail } else { StepVerdict::Pass };
                 out + &paint(&summary_line(summary), verdict, colour) + "\n"
             }
@@ -153,11 +181,18 @@ impl ReportStream {
                 let begin = if self.begun { "" } else { self.json_head() };
                 let summary = serde_json::to_string(summary).expect("all keys are strings");
                 let end = if self.tape.is_some() { "" } else { "\n" };
-                format!("{out}{begin}\n  ],\n  \"summary\": {summary}\n}}{end}")
+                let members = self.json_members();
+                format!("{out}{begin}\n  ],\n{members}  \"summary\": {summary}\n}}{end}")
             }
             ReportForm::Junit => {
                 let mut suite = TestSuite::new(self.tape.as_deref().map_or("tapline replay".into(), sanitize));
                 suite.set_time(Duration::from_micros(summary.took)).add_test_cases(std::mem::take(&mut self.cases));
+                suite.add_test_cases(self.error.take().map(|why| unplayed_case(&why)));
+                if !self.warnings.is_empty() {
+                    let lines: Vec<_> =
+                        self.warnings.drain(..).map(|it| format!("warning: {}", sanitize(&it))).collect();
+                    suite.set_system_err(lines.join("\n"));
+                }
                 self.suites.push(suite);
                 out
             }
@@ -175,6 +210,17 @@ impl ReportStream {
             ReportForm::Junit => self.cases.push(test_case(step)),
         }
         self.begun = true;
+    }
+
+    /// What else is said of a tape, where there is anything.
+    fn json_members(&mut self) -> String {
+        let warnings =
+            Some(serde_json::json!(std::mem::take(&mut self.warnings))).filter(|it| *it != serde_json::json!([]));
+        let error = self.error.take().map(serde_json::Value::from);
+        let member = |(key, value): (&str, Option<serde_json::Value>)| {
+            value.map(|value| format!("  \"{key}\": {},\n", harmless_json(&value.to_string())))
+        };
+        [("warnings", warnings), ("error", error)].into_iter().filter_map(member).collect()
     }
 
     fn json_head(&self) -> &'static str {
@@ -317,6 +363,15 @@ fn junit(suites: Vec<TestSuite>, summary: &ReplaySummary) -> String {
     report.to_string().expect("a string takes everything")
 }
 
+/// What CI is told of a tape that could not be played.
+fn unplayed_case(why: &str) -> TestCase {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(sanitize(why));
+    let mut case = TestCase::new("the tape is played", status);
+    case.set_classname("tape").set_time(Duration::ZERO);
+    case
+}
+
 fn test_case(step: &StepReport) -> TestCase {
     let why = step.why.as_deref().map(sanitize);
     let status = match step.verdict {
@@ -446,6 +501,45 @@ mod tests {
             </testsuite>
         </testsuites>
         "#);
+    }
+
+    #[test]
+    fn report_names_what_is_wrong_with_a_tape_and_why_one_was_not_played() {
+        let whole = |form| {
+            let (steps, summary) = steps();
+            let mut stream = ReportStream::new(form);
+            let mut out = stream.begin_tape("cut.tape.jsonl");
+            stream.warn(&["line 7: not <JSON>\u{1b}".to_owned()]);
+            out += &steps.into_iter().map(|step| stream.step(step)).collect::<String>();
+            out += &stream.end_tape(&summary);
+            out += &stream.begin_tape("gone.tape.jsonl");
+            stream.fail("there is no tape gone.tape.jsonl");
+            out += &stream.end_tape(&ReplaySummary::default());
+            out + &stream.end_tapes(&summary)
+        };
+        let value: serde_json::Value = serde_json::from_str(&whole(ReportForm::Json)).unwrap();
+        let tapes = &value["tapes"];
+        assert_eq!(tapes[0]["warnings"], serde_json::json!(["line 7: not <JSON>\u{1b}"]));
+        assert_eq!((&tapes[0]["error"], &tapes[1]["warnings"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+        assert_eq!((&tapes[1]["tape"], &tapes[1]["steps"]), (&"gone.tape.jsonl".into(), &serde_json::json!([])));
+        assert_eq!(tapes[1]["error"], "there is no tape gone.tape.jsonl");
+        let junit = whole(ReportForm::Junit);
+        for text in [
+            r#"tests="4" skipped="1" failures="1" errors="1""#,
+            "<system-err>warning: line 7: not &lt;JSON&gt;\\x1b</system-err>",
+            r#"<testsuite name="gone.tape.jsonl" tests="1""#,
+            r#"<error message="there is no tape gone.tape.jsonl"/>"#,
+        ] {
+            assert!(junit.contains(text), "{text}: {junit}");
+        }
+        let text = whole(ReportForm::Text(Colour::Plain));
+        assert!(text.contains("\nwarning: line 7: not <JSON>\\x1b\n1 passed, 1 failed"), "{text}");
+        assert!(
+            text.contains(
+                "gone.tape.jsonl\nnot played: there is no tape gone.tape.jsonl\n2 tapes, 1 not played: 1 passed"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

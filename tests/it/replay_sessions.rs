@@ -197,6 +197,20 @@ async fn several_tapes_are_played_one_after_the_other_and_told_together() {
     );
 }
 
+#[tokio::test]
+async fn filter_that_picks_nothing_of_one_tape_is_said_of_that_and_the_others_are_judged() {
+    let dir = TempDir::new().unwrap();
+    let same = counter(0);
+    let [a, _] = recorded(&dir, &behind(&same)).await;
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/demo.tape.jsonl");
+    let options = ["--filter", "~tool add", "--report", "json"];
+    let (status, said, _) = replay(&[&demo, &a], &options, &behind(&same)).await;
+    let tapes = &report(&said)["tapes"];
+    assert!(tapes[0]["error"].as_str().unwrap().contains("no message of the tape matches `~tool add`"), "{said}");
+    assert_eq!((status, &tapes[1]["summary"]["failed"], &tapes[1]["error"]), (Some(2), &json!(0), &Value::Null));
+    assert!(tapes[1]["summary"]["passed"].as_u64() > Some(0), "{said}");
+}
+
 /// A server of HTTP that counts in each session, and what came to it: the session, and what.
 async fn counting_http() -> (String, Arc<Mutex<Vec<(String, String)>>>) {
     let mut server = Server::start().await;
