@@ -204,10 +204,14 @@ fn runtime_directory(running: &[RegistryEntry]) -> DoctorFinding {
 
 /// The tapes, the room for more, and whether the clock went back since the newest.
 fn tapes_in(dir: &Path) -> Vec<DoctorFinding> {
-    let files = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let files = files.filter(|file| file.file_name().to_string_lossy().ends_with(tape::SUFFIX));
+    let files = match tape::tape_files(dir) {
+        Ok(files) => files,
+        Err(error) => {
+            return vec![DoctorFinding::fix("tapes", error.to_string(), "`--tapes DIR` takes another directory")];
+        }
+    };
     let (mut count, mut bytes, mut newest) = (0_usize, 0, SystemTime::UNIX_EPOCH);
-    for known in files.filter_map(|file| file.metadata().ok()) {
+    for known in files.iter().filter_map(|file| file.metadata().ok()) {
         count += 1;
         bytes += known.len();
         newest = newest.max(known.modified().unwrap_or(newest));

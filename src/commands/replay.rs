@@ -241,8 +241,13 @@ async fn play_tapes(mut replay: ReplayJob, stop: CancellationToken) -> Result<Ex
         (None, Some(tape)) => play_only(replay, tape, &table, stop).await,
         (None, None) => play_each(replay, groups, &table, stop).await,
     };
-    let _ = tokio::task::spawn_blocking(move || journal_thread.finish()).await;
-    status
+    let unrecorded = tokio::task::spawn_blocking(move || journal_thread.finish()).await.ok().flatten();
+    match unrecorded {
+        Some(why) if status.is_ok() => {
+            Err(anyhow::anyhow!("`--record`: not all of the replay is on its new tape: {why}").into())
+        }
+        _ => status,
+    }
 }
 
 async fn play_load(

@@ -66,7 +66,7 @@ pub struct Subscription {
 /// The thread; [`JournalThread::finish`] waits until everything is written.
 pub struct JournalThread {
     queue: Queue<Entry>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Option<String>>,
 }
 
 #[derive(Default)]
@@ -104,6 +104,7 @@ impl Journal {
             recorder,
             feeds: Vec::new(),
             memory: Memory::default(),
+            unrecorded: None,
         };
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
@@ -201,12 +202,13 @@ impl Subscription {
 }
 
 impl JournalThread {
-    /// Waits until all that was published has been written and told.
-    pub fn finish(self) {
+    /// Waits until all that was published has been written and told. Returns the last reason why something could not be recorded.
+    pub fn finish(self) -> Option<String> {
         self.queue.put_urgent(Entry::Finish);
-        if self.thread.join().is_err() {
+        self.thread.join().unwrap_or_else(|_| {
             tracing::error!("the journal ended by a panic; the end of a tape may be missing");
-        }
+            None
+        })
     }
 }
 
@@ -227,10 +229,12 @@ struct JournalWriter {
     recorder: Option<Recorder>,
     feeds: Vec<(u64, Feed)>,
     memory: Memory,
+    /// Why something could not be recorded, the last time that was so.
+    unrecorded: Option<String>,
 }
 
 impl JournalWriter {
-    fn run(mut self, entries: &QueueReceiver<Entry>) {
+    fn run(mut self, entries: &QueueReceiver<Entry>) -> Option<String> {
         let mut batch = Vec::new();
         while entries.recv_all(&mut batch) {
             let mut finished = false;
@@ -245,10 +249,11 @@ impl JournalWriter {
             // Notified here, once a batch, and not for each message on the wire.
             self.stir.notify_one();
             if finished {
-                return;
+                break;
             }
             entries.gather(MOMENT);
         }
+        self.unrecorded
     }
 
     fn on_entry(&mut self, entry: Entry) {
@@ -334,6 +339,7 @@ impl JournalWriter {
             Err(TapeError::NotOpen(_)) => {}
             Err(error) => {
                 let text = format!("the end of a tape is missing: {error}");
+                self.unrecorded = Some(text.clone());
                 self.log(LogLine::new(Level::Error, "tape", text).of(session));
             }
         }
@@ -347,6 +353,9 @@ impl JournalWriter {
 
     fn notices(&mut self, notices: impl IntoIterator<Item = RecordingNotice>) {
         for notice in notices {
+            if let RecordingNotice::Failed { error, .. } = &notice {
+                self.unrecorded = Some(error.to_string());
+            }
             let level = match notice {
                 RecordingNotice::Failed { .. } => Level::Error,
                 RecordingNotice::Meddled { .. } => Level::Warn,

@@ -44,7 +44,7 @@ use crate::event::{Event, Level, LogLine, ReadAhead, TapeEnd, TapePart};
 pub use context::TapeContext;
 pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapeOutputError, TapePeers};
 pub use name::{PACKED, SUFFIX, default_dir, file_name};
-pub use read::{Catalogue, Tape, catalogue, is_tape_name, last_seq};
+pub use read::{Catalogue, Tape, catalogue, is_tape_name, last_seq, tape_files};
 
 /// A tape of more messages is shown at once, and not judged before that.
 const MOST_JUDGED: usize = 20_000;

@@ -230,3 +230,53 @@ fn tape_in_a_pipe_is_read_once_or_refused() {
         drop(writing.join().unwrap());
     }
 }
+
+#[test]
+fn pipe_that_is_called_like_a_tape_is_not_waited_for() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("a.tape.jsonl"), demo()).unwrap();
+    let pipe = dir.path().join("b.tape.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let place = dir.path().to_str().unwrap();
+    let (status, listed, _) = tapline(&["tape", "ls", place]);
+    assert_eq!(
+        (status, listed.lines().filter(|line| line.contains("tape.jsonl") || line.contains('a')).count() > 0),
+        (0, true)
+    );
+    assert_eq!(tapline(&["search", "~m tools/call", place]).0, 0);
+    let (status, told, _) = tapline(&["tape", "--tapes", place, "rm", "--over", "1000"]);
+    assert_eq!((status, told.as_str()), (0, "nothing to remove\n"));
+    assert!(pipe.exists());
+}
+
+#[test]
+fn place_that_cannot_be_looked_into_is_no_place_without_tapes() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let (file, below) = (file.to_str().unwrap(), file.join("a.tape.jsonl"));
+    let below = below.to_str().unwrap();
+    for arguments in [
+        &["tape", "show", below][..],
+        &["tape", "ls", below],
+        &["search", "x", below],
+        &["tape", "--tapes", file, "ls"],
+        &["tape", "--tapes", file, "rm", "--over", "1"],
+        &["search", "x", "--tapes", file],
+    ] {
+        let (status, _, told) = tapline(arguments);
+        assert_eq!((status, told.contains("cannot read"), told.contains("ot a directory")), (2, true, true), "{told}");
+    }
+}
+
+#[test]
+fn replay_that_cannot_be_recorded_says_so() {
+    let dir = TempDir::new().unwrap();
+    let (tape, file) = (dir.path().join("a.tape.jsonl"), dir.path().join("file"));
+    fs::write(&tape, demo()).unwrap();
+    fs::write(&file, "").unwrap();
+    let below = file.join("tapes");
+    let arguments = ["replay", tape.to_str().unwrap(), "--record", below.to_str().unwrap(), "--speed", "max", "--"];
+    let (status, _, told) = tapline(&[&arguments[..], &[env!("CARGO_BIN_EXE_tapline"), "__demo-server"]].concat());
+    assert_eq!((status, told.contains("`--record`")), (1, true), "{told}");
+}

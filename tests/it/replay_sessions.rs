@@ -313,3 +313,41 @@ async fn mock_of_two_sessions_is_to_each_client_what_one_of_them_got() {
     ];
     assert_eq!(seen, ["other 1", "other 2", "call 1", "other 3", "call 2"]);
 }
+
+#[tokio::test]
+async fn report_says_which_tapes_were_not_played_and_which_are_not_whole() {
+    let dir = TempDir::new().unwrap();
+    let same = counter(0);
+    let [a, b] = recorded(&dir, &behind(&same)).await;
+    let (cut, gone) = (dir.path().join("cut"), Path::new("nowhere"));
+    let text = std::fs::read_to_string(&a).unwrap();
+    std::fs::write(&cut, format!("{text}{{\"seq\":90,\"at\":")).unwrap();
+    let (torn, missing) = ("the last line is torn", "there is no tape nowhere");
+    let (status, said, _) = replay(&[&cut, gone, &b], &["--report", "json"], &behind(&same)).await;
+    let tapes = &report(&said)["tapes"];
+    let warned = |tape: &Value| tape["warnings"][0].as_str().unwrap_or_default().to_owned();
+    assert_eq!(
+        (status, warned(&tapes[0]).contains(torn), &tapes[2]["warnings"]),
+        (Some(2), true, &Value::Null),
+        "{said}"
+    );
+    assert_eq!(
+        (&tapes[1]["tape"], tapes[1]["error"].as_str().is_some_and(|it| it.starts_with(missing))),
+        (&json!("nowhere"), true),
+        "{said}"
+    );
+    let (status, said, _) = replay(&[&cut, gone], &["--report", "junit"], &behind(&same)).await;
+    assert_eq!((status, said.matches("<testsuite ").count()), (Some(2), 2), "{said}");
+    assert!(said.contains("<system-err>warning: the last line is torn") && said.contains(missing), "{said}");
+    // Of one tape, too, in place of the report of the last time.
+    let out = dir.path().join("report.xml");
+    let options = ["--report", "junit", "--out", out.to_str().unwrap()];
+    for (tape, ends, expected) in [(&*cut, 0, torn), (gone, 2, missing)] {
+        let (status, ..) = replay(&[tape], &options, &behind(&same)).await;
+        let said = std::fs::read_to_string(&out).unwrap();
+        assert_eq!((status, said.contains(expected)), (Some(ends), true), "{said}");
+    }
+    let (status, said, _) = replay(&[&a], &["--report", "json"], &["--", "there-is-no-such-command"]).await;
+    let error = report(&said)["error"].to_string();
+    assert!(status == Some(1) && error.contains("there-is-no-such-command"), "{said}");
+}

@@ -15,7 +15,7 @@ use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::care::{self, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
 use crate::tape::read::{TapeReader, check_is_file};
 use crate::tape::redact::RedactRules;
-use crate::tape::{PACKED, SUFFIX, TapeError};
+use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
 use crate::text::{sanitize, size};
 
 /// The code of what is wrong with a tape, in SARIF.
@@ -217,7 +217,7 @@ pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<E
 pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, ExitError> {
     let chosen = if args.tape.is_empty() {
         let retention = Retention { within: args.older_than, mebibytes: args.over, spares_noted: false };
-        outdated(shelf.dir()?, &retention)
+        outdated(tapes_in(shelf.dir()?)?, &retention)
     } else {
         let chosen = args.tape.iter().map(|given| shelf.find(given));
         chosen.collect::<Result<Vec<_>, _>>()?
@@ -249,9 +249,9 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     Ok(status)
 }
 
-/// Tapes in a directory that are too old or too many. One that may be written to stays.
-fn outdated(dir: &Path, retention: &Retention) -> Vec<PathBuf> {
-    let mut tapes: Vec<_> = tapes_in(dir).iter().filter_map(|path| TapeSummary::of(path).ok()).collect();
+/// Of these tapes those that are too old or too many. One that may be written to stays.
+fn outdated(tapes: Vec<PathBuf>, retention: &Retention) -> Vec<PathBuf> {
+    let mut tapes: Vec<_> = tapes.iter().filter_map(|path| TapeSummary::of(path).ok()).collect();
     tapes.retain(|it| !may_be_written(it.end.as_deref()));
     retention.outdated(tapes)
 }
@@ -262,7 +262,11 @@ pub(in crate::commands) fn apply_retention(dir: PathBuf, retention: Retention) {
         return;
     }
     std::thread::spawn(move || {
-        for path in outdated(&dir, &retention) {
+        let tapes = tape_files(&dir).unwrap_or_else(|error| {
+            tracing::warn!(%error, "`[retention]` finds no tapes");
+            Vec::new()
+        });
+        for path in outdated(tapes, &retention) {
             match std::fs::remove_file(&path) {
                 Ok(()) => tracing::info!(tape = %path.display(), "removed, as `[retention]` says"),
                 Err(error) => tracing::warn!(tape = %path.display(), %error, "cannot be removed"),

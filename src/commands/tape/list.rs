@@ -36,10 +36,10 @@ impl ListedTape {
 pub(super) fn run(shelf: &TapeShelf, paths: &[PathBuf], json: bool) -> Result<ExitCode, ExitError> {
     let mut files = Vec::new();
     for path in paths {
-        if path.is_dir() { files.extend(tapes_in(path)) } else { files.push(shelf.find(path)?) }
+        if path.is_dir() { files.extend(tapes_in(path)?) } else { files.push(shelf.find(path)?) }
     }
     let place = if paths.is_empty() { Some(shelf.dir()?) } else { None };
-    files.extend(place.map(tapes_in).unwrap_or_default());
+    files.extend(place.map(tapes_in).transpose()?.unwrap_or_default());
     let mut tapes: Vec<_> = files
         .into_iter()
         .map(|path| {

@@ -56,10 +56,10 @@ pub(super) fn run(shelf: &TapeShelf, args: &SearchArgs, color: ColorArg) -> Resu
 fn chosen(shelf: &TapeShelf, paths: &[PathBuf]) -> Result<Vec<PathBuf>, ExitError> {
     let mut tapes = Vec::new();
     for path in paths {
-        if path.is_dir() { tapes.extend(tapes_in(path)) } else { tapes.push(shelf.find(path)?) }
+        if path.is_dir() { tapes.extend(tapes_in(path)?) } else { tapes.push(shelf.find(path)?) }
     }
     if paths.is_empty() {
-        tapes = tapes_in(shelf.dir()?);
+        tapes = tapes_in(shelf.dir()?)?;
     }
     Ok(tapes)
 }

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use crate::config::keys::ConfigKeys;
 use crate::control::registry::Registry;
 use crate::exit::ExitError;
-use crate::tape::{self, PACKED, SUFFIX, TapeError, is_tape_name};
+use crate::tape::{self, PACKED, SUFFIX, TapeError, tape_files};
 
 /// Where tapes are looked for that are named and not given as a path.
 pub(super) struct TapeShelf(Option<PathBuf>);
@@ -26,11 +26,14 @@ impl TapeShelf {
 
     /// The tape that is meant: a file, or one of the directory by a part of its name.
     pub(super) fn find(&self, given: &Path) -> Result<PathBuf, ExitError> {
-        if given.exists() {
-            return Ok(given.to_owned());
+        match given.try_exists() {
+            Ok(true) => return Ok(given.to_owned()),
+            Ok(false) => {}
+            // It may be there: in a directory that is not ours to look into.
+            Err(error) => return Err(ExitError::usage(TapeError::unread(given, error))),
         }
         let part = given.to_str().filter(|part| !part.contains('/') && !part.is_empty());
-        let known = self.0.as_deref().map(tapes_in).unwrap_or_default();
+        let known = self.0.as_deref().map(tape_files).transpose().map_err(ExitError::usage)?.unwrap_or_default();
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let found: Vec<_> =
             known.into_iter().filter(|path| part.is_some_and(|part| name(path).contains(part))).collect();
@@ -50,11 +53,8 @@ impl TapeShelf {
 }
 
 /// The tapes in a directory, by name.
-pub(super) fn tapes_in(dir: &Path) -> Vec<PathBuf> {
-    let files = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    let mut tapes: Vec<_> = files.map(|file| file.path()).filter(|path| is_tape_name(path)).collect();
-    tapes.sort();
-    tapes
+pub(super) fn tapes_in(dir: &Path) -> Result<Vec<PathBuf>, ExitError> {
+    tape_files(dir).map_err(ExitError::usage)
 }
 
 /// The name of a tape without what all have.

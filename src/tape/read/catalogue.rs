@@ -13,6 +13,7 @@ use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{TapeInfo, Timestamp};
 use crate::mcp::method;
 use crate::message::Kind;
+use crate::tape::format::TapeError;
 use crate::tape::format::{Mark, TapeHeader};
 use crate::tape::name::{PACKED, SUFFIX};
 
@@ -43,8 +44,7 @@ impl Catalogue {
     /// Lists what is `known` of each tape, by its path, with the time of its last change then.
     pub fn of(dir: &Path, known: impl Fn(&Path) -> Option<(u64, TapeInfo)>) -> Self {
         let (mut tapes, mut unread) = (Vec::new(), Vec::new());
-        let files = std::fs::read_dir(dir).into_iter().flatten();
-        for path in files.filter_map(|file| Some(file.ok()?.path())).filter(|path| is_tape_name(path)) {
+        for path in tape_files(dir).unwrap_or_default() {
             let (changed, bytes) = changed_and_bytes(&path);
             let known = known(&path);
             let is_as_known =
@@ -94,6 +94,23 @@ impl Catalogue {
 
 fn newest_first(tapes: &mut [TapeInfo]) {
     tapes.sort_by(|a, b| (b.started, &b.path).cmp(&(a.started, &a.path)));
+}
+
+/// The files in a directory that are called as tapes are, by name; none where there is no such directory. A pipe of that name is none:
+/// whoever reads it waits for somebody who writes.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn tape_files(dir: &Path) -> Result<Vec<PathBuf>, TapeError> {
+    let files = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files.map_err(|error| TapeError::unread(dir, error))?,
+    };
+    let is_special = |path: &Path| path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
+    let named = files.filter_map(|file| Some(file.ok()?.path())).filter(|path| is_tape_name(path));
+    let mut tapes: Vec<_> = named.filter(|path| !is_special(path)).collect();
+    tapes.sort();
+    Ok(tapes)
 }
 
 /// Whether a file is called as tapes are, plain or packed.

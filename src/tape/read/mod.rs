@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use self::catalogue::{Catalogue, catalogue, is_tape_name};
+pub use self::catalogue::{Catalogue, catalogue, is_tape_name, tape_files};
 pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::head::MessageHead;
 pub(super) use self::on_disk::TapeFile;
