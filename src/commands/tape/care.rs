@@ -217,7 +217,7 @@ pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<E
 pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, ExitError> {
     let chosen = if args.tape.is_empty() {
         let retention = Retention { within: args.older_than, mebibytes: args.over, spares_noted: false };
-        outdated(tapes_in(shelf.dir()?)?, &retention)
+        outdated(&tapes_in(shelf.dir()?)?, &retention)
     } else {
         let chosen = args.tape.iter().map(|given| shelf.find(given));
         chosen.collect::<Result<Vec<_>, _>>()?
@@ -250,7 +250,7 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
 }
 
 /// Of these tapes those that are too old or too many. One that may be written to stays.
-fn outdated(tapes: Vec<PathBuf>, retention: &Retention) -> Vec<PathBuf> {
+fn outdated(tapes: &[PathBuf], retention: &Retention) -> Vec<PathBuf> {
     let mut tapes: Vec<_> = tapes.iter().filter_map(|path| TapeSummary::of(path).ok()).collect();
     tapes.retain(|it| !may_be_written(it.end.as_deref()));
     retention.outdated(tapes)
@@ -266,7 +266,7 @@ pub(in crate::commands) fn apply_retention(dir: PathBuf, retention: Retention) {
             tracing::warn!(%error, "`[retention]` finds no tapes");
             Vec::new()
         });
-        for path in outdated(tapes, &retention) {
+        for path in outdated(&tapes, &retention) {
             match std::fs::remove_file(&path) {
                 Ok(()) => tracing::info!(tape = %path.display(), "removed, as `[retention]` says"),
                 Err(error) => tracing::warn!(tape = %path.display(), %error, "cannot be removed"),
