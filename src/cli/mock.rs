@@ -48,6 +48,12 @@ pub struct MockArgs {
     /// The same seed does the same; each change is told on stderr and on the tape. `SEED:N` changes the Nth reply alone.
     #[arg(long, value_name = "SEED", hide_short_help = true)]
     pub mutate: Option<String>,
+    /// Run a client again and again, each time with one reply changed, and say how it copes: `{url}` in its command is the address
+    ///
+    /// First with nothing changed, when it has to end with 0. It fails where it ends with something else after a legal change, by a
+    /// signal, or not within a minute; each run is recorded. Then the exit status is 1.
+    #[arg(long, value_name = "COMMAND", requires = "mutate", conflicts_with = "stdio", hide_short_help = true)]
+    pub client: Option<String>,
     /// URL of a real server, which is asked what is on no tape; a command after `--` is one, too
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     pub fallback: Option<String>,

@@ -201,11 +201,13 @@ Examples:
                                                  whatever the client says there
   tapline mock session.tape.jsonl --record -- my-server
                                                  what is on no tape is asked of the server, and added to the tape
+  tapline mock session.tape.jsonl --mutate 7 --client 'python client.py {url}'
+                                                 which changes of its replies a client does not bear
 
 Requests are matched by method and arguments, by value. One that is on no tape gets an error that names the nearest and where it \
          differs; nothing is invented. Rules, limits, holding and recording apply as to any server.
 
-Exit status: as of `run`; with `--strict` 0 where every request was on a tape, else 1."
+Exit status: as of `run`; with `--strict` 0 where every request was on a tape, else 1; with `--client` 1 where the client fails."
     )]
     Mock(MockArgs),
     /// Look after tapes: list, show, verify, compare, export, redact, pack

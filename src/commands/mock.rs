@@ -1,9 +1,11 @@
 //! `tapline mock`: the server of a tape, behind the doors of any other.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::client_trials;
 use super::observe::{observe, report_config, start_core};
 use super::setup::{LaunchedBy, behind_front_door, core_settings, target};
 use super::stdio::launched;
@@ -31,6 +33,9 @@ use crate::upstream::retry::Retry;
 use crate::upstream::stdio::CommandLine;
 use crate::upstream::target::Target;
 
+/// Of this machine, and whichever is free.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// Answers clients until it is told to stop, or the client that has launched it says nothing more.
 ///
 /// # Errors
@@ -39,19 +44,27 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
     let options = mock_options(&mut args)?;
     let real = real_server(&args)?;
     let fallback = real.as_ref().map(|real| real.fallback(&args)).transpose()?;
+    let seed = options.mutations.map_or(0, |plan| plan.seed);
     let mock = TapeMock::open(&args.tape, options, fallback).map_err(ExitError::usage)?;
     for trouble in mock.troubles() {
         print_stderr(&format!("tapline: {trouble}"));
     }
     let (strict, launched_by) = (args.strict, if args.stdio { LaunchedBy::Client } else { LaunchedBy::Operator });
     let longest = options::longest_message(args.common.max_message, &config.keys);
+    let client = args.client.take();
+    if client.is_some() {
+        args.front.listen.get_or_insert(ANY_PORT);
+    }
     let (settings, watching) = settings(args, &mock, launched_by, &config)?;
     let status = match launched_by {
         LaunchedBy::Client => launched(settings, watching, longest, &config).await.map(ExitCode::from),
         LaunchedBy::Operator => {
             let core = start_core(settings).await?;
             report_config(&config, &core);
-            observe(core, watching).await
+            match client {
+                Some(client) => client_trials::run(&mock, core, &client, seed).await,
+                None => observe(core, watching).await,
+            }
         }
     }?;
     if let Some(real) = real {

@@ -14,6 +14,7 @@
 
 mod attach;
 mod check;
+mod client_trials;
 mod completions;
 mod demo;
 mod doctor;

@@ -311,3 +311,46 @@ fn mock_keeps_an_index_in_memory_and_not_the_tape() {
     let (own, peak) = (peak_of_mock(Path::new(DEMO), &[0]), peak_of_mock(&tape, &numbers));
     assert!(bytes > 70 << 20 && peak < own + (36 << 20), "{} MiB, {} MiB more", bytes >> 20, (peak - own) >> 20);
 }
+
+/// Has a client tried at a mock of the calculator's tape; gives status, stdout and stderr.
+fn client_tried(client: &str) -> (i32, String, String) {
+    let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/calculator-legacy-stdio.tape.jsonl");
+    let client = client.replace("{replay}", &format!("{} replay {tape} --speed max", env!("CARGO_BIN_EXE_tapline")));
+    let mut mock = binary::command();
+    mock.args(["mock", tape, "--no-record", "--no-control", "--mutate", "7", "--client", &client]);
+    let Output { status, stdout, stderr } = mock.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[test]
+fn mock_tries_one_changed_reply_after_the_other_at_a_client() {
+    let (status, said, errors) = client_tried("{replay} --upstream {url}");
+    let lines: Vec<_> = said.lines().collect();
+    let (last, tried) = lines.split_last().unwrap();
+    let failed = tried.iter().filter(|line| line.starts_with("FAILS") && line.contains("(legal)")).count();
+    assert!(tried.len() > 2 && failed > 0, "{said}{errors}");
+    for (line, nth) in tried.iter().zip(1..) {
+        assert!(
+            line.contains(&format!(" reply {nth} was changed (")) && line.contains(&format!("--mutate 7:{nth}`")),
+            "{line}"
+        );
+        assert!(line.starts_with("copes") || line.contains(": it ends with exit status: "), "{line}");
+        assert!(!line.starts_with("refuses") || line.contains("(illegal)"), "{line}");
+    }
+    let summary = format!("{} changes, one at a time; the client fails after {failed}", tried.len());
+    assert_eq!((status, *last), (1, summary.as_str()), "{errors}");
+    // One that takes everything.
+    let (status, said, errors) = client_tried("{replay} --upstream {url} || true");
+    assert!(status == 0 && said.ends_with("fails after 0\n"), "{said}{errors}");
+    assert!(said.lines().rev().skip(1).all(|line| line.starts_with("copes  ")), "{said}");
+}
+
+#[test]
+fn mock_tries_no_client_that_fails_by_itself() {
+    let (status, said, errors) = client_tried("echo no luck >&2; exit 3");
+    assert_eq!((status, said.as_str()), (1, ""));
+    assert!(errors.contains("the client ends with exit status: 3 with nothing changed: no luck"), "{errors}");
+    let (status, _, errors) = client_tried("true");
+    assert!(status == 1 && errors.contains("the client got no reply: `{url}` in its command"), "{errors}");
+}

@@ -115,6 +115,8 @@ pub enum MockRepeats {
 pub struct TapeMock {
     script: MockScript,
     options: MockOptions,
+    /// What is done to replies now.
+    mutations: Mutex<Option<MutationPlan>>,
     label: Label,
     shared: MockShared,
     /// The server that is asked what is on no tape, if any.
@@ -133,6 +135,16 @@ struct MockShared {
     forwarded: AtomicUsize,
     /// Whether each exchange was played.
     played: Mutex<Vec<bool>>,
+    mutated: Mutex<MutatedReplies>,
+}
+
+/// What was done to replies.
+#[derive(Clone, Debug, Default)]
+pub struct MutatedReplies {
+    /// Replies that a session had, at most.
+    pub most: u64,
+    /// Each change that was made, in order.
+    pub changes: Vec<String>,
 }
 
 impl MockShared {
@@ -175,7 +187,21 @@ impl TapeMock {
         names.dedup();
         let label = Label::of_command(std::iter::once("mock").chain(names));
         let shared = MockShared { played: Mutex::new(vec![false; script.exchanges.len()]), ..MockShared::default() };
-        Ok(Arc::new(Self { script, options, label, shared, fallback: fallback.map(Arc::new) }))
+        let mutations = Mutex::new(options.mutations);
+        Ok(Arc::new(Self { script, options, mutations, label, shared, fallback: fallback.map(Arc::new) }))
+    }
+
+    /// Does something else to replies from now on. Returns what was done so far, which is counted anew.
+    pub fn mutate(&self, plan: MutationPlan) -> MutatedReplies {
+        *self.mutations.lock() = Some(plan);
+        std::mem::take(&mut *self.shared.mutated.lock())
+    }
+
+    /// Notes what was done to a reply of a session, if anything; `nth`: which it is, from 1.
+    fn note_mutation(&self, nth: u64, told: Option<&String>) {
+        let mut mutated = self.shared.mutated.lock();
+        mutated.most = mutated.most.max(nth);
+        mutated.changes.extend(told.cloned());
     }
 
     /// Everything of its tapes that is not as it should be, for people.

@@ -10,7 +10,7 @@ use super::fallback::ForwardedSession;
 use super::key::{RequestForm, RequestKey, client_of, is_modern};
 use super::live::{LiveIds, as_live};
 use super::miss::MissedRequest;
-use super::mutate::mutated;
+use super::mutate::{MutationPlan, mutated};
 use super::script::{MockedAct, MockedMessage, SessionBeginning};
 use super::{LiveValues, MockOrder, MockRepeats, TapeMock};
 use crate::mcp::error_code::ErrorCode;
@@ -104,9 +104,10 @@ impl<'a> MockSession<'a> {
         if !self.secrets.is_empty() {
             effects[before..].iter_mut().for_each(|effect| self.unredact(effect));
         }
-        if self.mock.options.mutations.is_some() {
+        let plan = *self.mock.mutations.lock();
+        if let Some(plan) = plan {
             let said = effects.split_off(before);
-            said.into_iter().for_each(|effect| self.mutate(effect, effects));
+            said.into_iter().for_each(|effect| self.mutate(effect, plan, effects));
         }
     }
 
@@ -121,15 +122,16 @@ impl<'a> MockSession<'a> {
     }
 
     /// Says something else in place of a result, where the plan says so.
-    fn mutate(&mut self, effect: MockEffect, effects: &mut Vec<MockEffect>) {
-        match (effect, self.mock.options.mutations) {
-            (MockEffect::Say(message), Some(plan)) if message.kind() == Kind::Result => {
+    fn mutate(&mut self, effect: MockEffect, plan: MutationPlan, effects: &mut Vec<MockEffect>) {
+        match effect {
+            MockEffect::Say(message) if message.kind() == Kind::Result => {
                 self.results += 1;
                 let (messages, told) = mutated(&message, plan, self.results);
+                self.mock.note_mutation(self.results, told.as_ref());
                 effects.extend(told.map(MockEffect::Log));
                 effects.extend(messages.into_iter().map(MockEffect::Say));
             }
-            (effect, _) => effects.push(effect),
+            effect => effects.push(effect),
         }
     }
 

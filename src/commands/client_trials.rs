@@ -1,0 +1,161 @@
+//! `tapline mock --mutate SEED --client COMMAND`: a client is run again and again, each time with one reply of its server changed, until
+//! it is known which changes it does not bear.
+
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{ChildStderr, Command};
+
+use super::help::print;
+use crate::app::Core;
+use crate::exit::ExitError;
+use crate::screen::Signals;
+use crate::tape::mock::{MutationPlan, TapeMock};
+use crate::text::{fit, sanitize};
+
+/// What stands for the address of the mock in the client's command.
+const URL: &str = "{url}";
+/// How long a client may take: one that waits for what never comes is no better than one that ends badly.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is kept of its stderr, from the end, in bytes; and shown, in columns.
+const KEPT: usize = 4 << 10;
+const SHOWN: usize = 160;
+
+/// How a client ended.
+#[derive(Debug)]
+enum ClientEnd {
+    Exited(ExitStatus),
+    /// It had to be killed.
+    Hung,
+}
+
+/// How it coped with a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TrialVerdict {
+    Copes,
+    /// It says that it was told something wrong, and it was.
+    Refuses,
+    Fails,
+}
+
+/// Runs the client once with nothing changed, and once for each reply. Status 1 where it fails.
+///
+/// # Errors
+/// Where it cannot be started, or fails with nothing changed.
+pub(super) async fn run(mock: &Arc<TapeMock>, core: Core, client: &str, seed: u64) -> Result<ExitCode, ExitError> {
+    let mut signals = Signals::new()?;
+    let command = client.replace(URL, core.url());
+    let tried = tokio::select! {
+        tried = try_each(mock, &command, seed) => tried,
+        _ = signals.next() => Err(anyhow!("it was stopped before all replies had been changed").into()),
+    };
+    core.shut_down(None).await;
+    tried
+}
+
+/// No reply has this number: all are counted, and none is changed.
+const NONE: u64 = 0;
+
+async fn try_each(mock: &TapeMock, command: &str, seed: u64) -> Result<ExitCode, ExitError> {
+    let only = |nth| MutationPlan { seed, only: Some(nth) };
+    mock.mutate(only(NONE));
+    let (end, said) = run_client(command).await?;
+    if verdict(&end, true) != TrialVerdict::Copes {
+        return Err(anyhow!("the client {} with nothing changed{}", described(&end), ending(&said)).into());
+    }
+    let replies = mock.mutate(only(1)).most;
+    if replies == 0 {
+        return Err(anyhow!("the client got no reply: `{URL}` in its command is the address to ask").into());
+    }
+    let (mut tried, mut failed) = (0, 0);
+    for nth in 1..=replies {
+        let (end, said) = run_client(command).await?;
+        // It may have asked less than with nothing changed.
+        let Some(change) = mock.mutate(only(nth + 1)).changes.into_iter().next() else { continue };
+        let verdict = verdict(&end, change.contains("(legal)"));
+        tried += 1;
+        failed += usize::from(verdict == TrialVerdict::Fails);
+        print(&told(verdict, &change, &end, &said))?;
+    }
+    print(&format!("{tried} changes, one at a time; the client fails after {failed}\n"))?;
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+fn told(verdict: TrialVerdict, change: &str, end: &ClientEnd, said: &str) -> String {
+    let word = match verdict {
+        TrialVerdict::Copes => return format!("copes   {}\n", sanitize(change)),
+        TrialVerdict::Refuses => "refuses",
+        TrialVerdict::Fails => "FAILS  ",
+    };
+    format!("{word} {}: it {}{}\n", sanitize(change), described(end), ending(said))
+}
+
+/// Runs it to its end, with all that it starts. Returns what it said last on stderr.
+async fn run_client(command: &str) -> Result<(ClientEnd, String), ExitError> {
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .context("`--client` cannot be started")?;
+    // Also where this is not waited for to its end.
+    let _group = ClientGroup(child.id());
+    let stderr = child.stderr.take();
+    let run = async { tokio::join!(child.wait(), last_words(stderr)) };
+    match tokio::time::timeout(PATIENCE, run).await {
+        Ok((status, said)) => Ok((ClientEnd::Exited(status?), said)),
+        Err(_) => Ok((ClientEnd::Hung, String::new())),
+    }
+}
+
+/// A process group that ends with this.
+struct ClientGroup(Option<u32>);
+
+impl Drop for ClientGroup {
+    fn drop(&mut self) {
+        let group = self.0.and_then(|group| i32::try_from(group).ok()).and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // It may be gone already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// The last line, of which the beginning may be missing.
+async fn last_words(stderr: Option<ChildStderr>) -> String {
+    let Some(mut stderr) = stderr else { return String::new() };
+    let mut kept = Vec::new();
+    while matches!(stderr.read_buf(&mut kept).await, Ok(1..)) {
+        let surplus = kept.len().saturating_sub(KEPT);
+        kept.drain(..surplus);
+    }
+    let text = String::from_utf8_lossy(&kept);
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
+
+fn verdict(end: &ClientEnd, is_legal: bool) -> TrialVerdict {
+    match end {
+        ClientEnd::Exited(status) if status.success() => TrialVerdict::Copes,
+        // Shells tell by a high status that what they ran was ended by a signal.
+        ClientEnd::Exited(status) if !is_legal && status.code().is_some_and(|code| code < 128) => TrialVerdict::Refuses,
+        ClientEnd::Exited(_) | ClientEnd::Hung => TrialVerdict::Fails,
+    }
+}
+
+fn described(end: &ClientEnd) -> String {
+    match end {
+        ClientEnd::Hung => format!("has not ended after {} s", PATIENCE.as_secs()),
+        // "exit status: 1", "signal: 6 (SIGABRT)"
+        ClientEnd::Exited(status) => format!("ends with {status}"),
+    }
+}
+
+fn ending(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {}", fit(&sanitize(said), SHOWN)) }
+}
