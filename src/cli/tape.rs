@@ -47,7 +47,7 @@ Examples:
     Verify {
         /// Tapes
         #[arg(value_name = "TAPE", required = true)]
-        tapes: Vec<PathBuf>,
+        given: Vec<PathBuf>,
         /// Public key (Ed25519, PEM) that each must be signed with
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
@@ -66,7 +66,7 @@ A signature is a line behind the seal; what changes the tape later (`redact`, `n
     Sign {
         /// Tapes
         #[arg(value_name = "TAPE", required = true)]
-        tapes: Vec<PathBuf>,
+        given: Vec<PathBuf>,
         /// Private key (Ed25519, PEM)
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
@@ -169,7 +169,7 @@ Exit status: 0 the least was written, 1 nothing matches when the whole tape is p
     Pack {
         /// Tapes
         #[arg(value_name = "TAPE", required = true)]
-        tapes: Vec<PathBuf>,
+        given: Vec<PathBuf>,
         /// Make them plain again
         #[arg(long)]
         undo: bool,
@@ -191,7 +191,7 @@ and their like. The file stays where it is.")]
 pub struct TapeUploadArgs {
     /// Tapes
     #[arg(value_name = "TAPE", required = true)]
-    pub tapes: Vec<PathBuf>,
+    pub given: Vec<PathBuf>,
     /// Where to: a prefix where it ends with a slash
     #[arg(long, value_name = "URL")]
     pub to: String,

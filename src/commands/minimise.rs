@@ -14,8 +14,8 @@ use super::setup::target;
 use super::tape::find;
 use crate::app::replays;
 use crate::cli::{TapeMinimiseArgs, TargetArgs};
-use crate::config::keys::ConfigKeys;
-use crate::config::upstreams::UpstreamServer;
+use crate::config::Config;
+use crate::config::options::named_server;
 use crate::envelope::SessionId;
 use crate::event::{Event, Feed, FeedReader, Speed};
 use crate::exit::{ExitError, print_stderr};
@@ -43,17 +43,17 @@ const EVENTS: usize = 1 << 16;
 pub(super) async fn run(
     args: TapeMinimiseArgs,
     tapes: Option<&PathBuf>,
-    keys: &ConfigKeys,
+    config: &Config,
 ) -> Result<ExitCode, ExitError> {
     let TapeMinimiseArgs { tape, fails, most_runs, out, target: server } = args;
-    let (path, runs) = (find(&tape, tapes, keys)?, most_runs.get());
+    let (path, runs) = (find(&tape, tapes, &config.keys)?, most_runs.get());
     let filter = Filter::parse(&fails).context("`--fails`").map_err(ExitError::usage)?;
     let tape = Tape::read(&path).map_err(ExitError::usage)?;
     for trouble in tape.troubles() {
         print_stderr(&format!("tapline: {}: {trouble}", path.display()));
     }
     let out = out.unwrap_or_else(|| beside(&path));
-    let runner = Arc::new(MinimiseRunner::start(server)?);
+    let runner = Arc::new(MinimiseRunner::start(server, config)?);
     let fails = |tape: Tape| {
         let (runner, filter) = (runner.clone(), filter.clone());
         async move { runner.fails(&tape, &filter).await }
@@ -105,8 +105,8 @@ struct MinimiseRunner {
 }
 
 impl MinimiseRunner {
-    fn start(server: TargetArgs) -> Result<Self, ExitError> {
-        let server = UpstreamServer::given(server).context("neither a URL nor a command").map_err(ExitError::usage)?;
+    fn start(server: TargetArgs, config: &Config) -> Result<Self, ExitError> {
+        let server = named_server(server, config).map_err(ExitError::usage)?;
         let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
         let (journal, thread) = Journal::start(None);
         let (feed, events) = Feed::bounded(EVENTS);

@@ -126,8 +126,11 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
             let directory = if *stdio { Directory::Found } else { Directory::Chosen };
             Config::load(config.config.as_deref(), directory)
         }
+        CliCommand::Attach(_)
+        | CliCommand::Lint(_)
+        | CliCommand::Replay(_)
+        | CliCommand::Tape(TapeArgs { command: TapeCommand::Minimise(_), .. }) => Config::load(None, Directory::Chosen),
         CliCommand::Sessions(_) | CliCommand::Tape(_) | CliCommand::Search(_) => Config::load(None, Directory::Found),
-        CliCommand::Attach(_) | CliCommand::Lint(_) => Config::load(None, Directory::Chosen),
         // Packages have the usual keys, wherever they are built.
         CliCommand::Man(ManArgs { dir: Some(_), .. }) => Ok(Config::default()),
         // They say what can be said, also where a file is wrong: who mends it may need them.
@@ -186,7 +189,7 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             CliCommand::Mock(args) => mock::run(args, config).await,
             CliCommand::Replay(args) => replay::run(args, config).await,
             CliCommand::Tape(TapeArgs { command: TapeCommand::Minimise(args), tapes }) => {
-                minimise::run(args, tapes.as_ref(), &config.keys).await
+                minimise::run(args, tapes.as_ref(), &config).await
             }
             CliCommand::Demo(args) => demo::run(args, config).await,
             CliCommand::DemoServer { changed } => demo::serve(changed).await,

@@ -19,7 +19,7 @@ use super::setup::target;
 use crate::app::replays;
 use crate::cli::{ColorArg, ControlArgs, MatchArg, ReplayArgs, ReportFormat};
 use crate::config::Config;
-use crate::config::upstreams::UpstreamServer;
+use crate::config::options::named_server;
 use crate::envelope::Seq;
 use crate::event::{ReplayEvent, ReplaySummary, StepVerdict, Timestamp};
 use crate::exit::{ExitError, print_stderr};
@@ -47,7 +47,6 @@ const READING: &str = "{bar:30} reading the tape: {percent} %";
 const PLAYING: &str = "{bar:30} {pos}/{len}  {msg}  {elapsed} left {eta}";
 
 pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<ExitCode, ExitError> {
-    let color = config.keys.color.unwrap_or_default();
     if let Some(fails) = &args.minimise {
         let text =
             format!("`--minimise` has a verb of its own: `tapline tape minimise TAPE --fails '{fails}' -- COMMAND`");
@@ -59,7 +58,7 @@ pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<ExitCode, Ex
         )));
     }
     let interactive = args.interactive;
-    let replay = ReplayJob::of(args, color)?;
+    let replay = ReplayJob::of(args, &config)?;
     if interactive {
         return hand_over(replay, &config).await;
     }
@@ -156,19 +155,20 @@ struct ReplayJob {
 impl ReplayJob {
     /// # Errors
     /// Where the arguments cannot be.
-    fn of(args: ReplayArgs, color: ColorArg) -> Result<Self, ExitError> {
+    fn of(args: ReplayArgs, config: &Config) -> Result<Self, ExitError> {
+        let color = config.keys.color.unwrap_or_default();
         let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
         let headers = given.cloned().collect();
         // A crash is what a replay is to find.
         let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
         let filter = args.filter.as_deref().map(Filter::parse).transpose().context("`--filter`");
-        let server = UpstreamServer::given(args.target).context("neither a URL nor a command");
+        let server = named_server(args.target, config).map_err(ExitError::usage)?;
         let groups = if args.together { vec![args.tapes] } else { args.tapes.into_iter().map(|it| vec![it]).collect() };
         Ok(Self {
             tapes: groups.into_iter().map(|paths| TapeGroup { paths }).collect(),
             part: TapeSelection { from: args.from.map(Seq), until: args.until.map(Seq), only: None },
             filter: filter.map_err(ExitError::usage)?,
-            target: target(server.map_err(ExitError::usage)?, &never)?,
+            target: target(server, &never)?,
             options: PlayOptions {
                 speed: args.speed,
                 rules: Rules { ignore: args.ignore, only: args.only, volatile: volatile(args.matching), clocks: None },

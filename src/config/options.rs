@@ -331,6 +331,24 @@ impl UpstreamServer {
     }
 }
 
+/// The one server that the command line names, by an address, a command, or its name in the configuration.
+///
+/// # Errors
+/// Where it names none that there is.
+pub fn named_server(args: TargetArgs, config: &Config) -> Result<UpstreamServer, UpstreamChoiceError> {
+    let name = match given(args, config)? {
+        GivenTarget::Server(server) => return Ok(server),
+        GivenTarget::Name(name) => name,
+        GivenTarget::Nothing => return Err(UpstreamChoiceError::Nothing),
+    };
+    if let Some((_, why)) = config.unset.iter().find(|(known, _)| *known == name) {
+        return Err(UpstreamChoiceError::Unset(why.clone()));
+    }
+    let mut known = config.keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
+    let found = known.find(|(known, _)| *known == name).map(|(_, upstream)| upstream.server.clone());
+    found.ok_or(UpstreamChoiceError::Nothing)
+}
+
 /// What the command line names.
 enum GivenTarget {
     Server(UpstreamServer),

@@ -280,3 +280,40 @@ fn replay_that_cannot_be_recorded_says_so() {
     let (status, _, told) = tapline(&[&arguments[..], &[env!("CARGO_BIN_EXE_tapline"), "__demo-server"]].concat());
     assert_eq!((status, told.contains("`--record`")), (1, true), "{told}");
 }
+
+#[test]
+fn tape_is_found_by_a_part_of_its_name_wherever_one_is_taken() {
+    let (dir, packed) = packed();
+    let place = dir.path().to_str().unwrap();
+    for arguments in [
+        &["tape", "show", "a.tape"][..],
+        &["tape", "verify", "a.tape"],
+        &["tape", "pack", "--undo", "a.tape"],
+        &["tape", "pack", "a.tape"],
+        &["tape", "note", "a.tape", "seen"],
+        &["tape", "rm", "a.tape"],
+    ] {
+        let (status, _, told) = tapline(&[arguments, &["--tapes", place]].concat());
+        assert_eq!((status, told.as_str()), (0, ""), "{arguments:?}");
+    }
+    assert!(!packed.exists());
+}
+
+#[test]
+fn replay_finds_an_upstream_by_its_name() {
+    let dir = TempDir::new().unwrap();
+    let (tape, config) = (dir.path().join("a.tape.jsonl"), dir.path().join("tapline.toml"));
+    fs::write(&tape, demo()).unwrap();
+    let server = env!("CARGO_BIN_EXE_tapline");
+    fs::write(config, format!("[upstreams.demo]\ncommand = [\"{server}\", \"__demo-server\"]\n")).unwrap();
+    let replay = |name: &str| {
+        let mut command = command();
+        command.args(["replay", tape.to_str().unwrap(), "--speed", "max", "--upstream", name]);
+        command.current_dir(dir.path()).stdin(Stdio::null()).output().unwrap()
+    };
+    let output = replay("demo");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = replay("dem");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("`dem` is neither a URL nor an upstream"), "{told}");
+}

@@ -82,19 +82,19 @@ impl<'a> TapePaths<'a> {
         match command {
             TapeCommand::Ls { paths, .. } => Self { lists: vec![paths], ..none },
             TapeCommand::Show(args) => Self { read: vec![&mut args.tape], ..none },
-            TapeCommand::Verify { tapes, .. } => Self { lists: vec![tapes], ..none },
+            TapeCommand::Verify { given, .. } => Self { lists: vec![given], ..none },
             TapeCommand::Diff(args) => Self { read: vec![&mut args.left, &mut args.right], ..none },
             TapeCommand::Baseline(args) => Self { read: vec![&mut args.tape], ..none },
             TapeCommand::Export(args) => Self { read: vec![&mut args.tape], ..none },
             TapeCommand::Minimise(args) => Self::rewritten(&mut args.tape, args.out.as_deref()),
             TapeCommand::Redact(args) => Self::rewritten(&mut args.tape, args.out.as_deref()),
             TapeCommand::Note { tape, .. } | TapeCommand::Rename { tape, .. } => Self { changed: vec![tape], ..none },
-            TapeCommand::Sign { tapes, .. }
-            | TapeCommand::Pack { tapes, .. }
-            | TapeCommand::Rm(TapeRmArgs { tape: tapes, .. }) => {
-                Self { changed: tapes.iter().map(PathBuf::as_path).collect(), ..none }
+            TapeCommand::Sign { given, .. }
+            | TapeCommand::Pack { given, .. }
+            | TapeCommand::Rm(TapeRmArgs { tape: given, .. }) => {
+                Self { changed: given.iter().map(PathBuf::as_path).collect(), ..none }
             }
-            TapeCommand::Upload(args) => Self { lists: vec![&mut args.tapes], ..none },
+            TapeCommand::Upload(args) => Self { lists: vec![&mut args.given], ..none },
             TapeCommand::Import(_) | TapeCommand::Format => none,
         }
     }

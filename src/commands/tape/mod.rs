@@ -30,8 +30,8 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
     match &args.command {
         TapeCommand::Ls { paths, json } => list::run(&shelf, paths, *json),
         TapeCommand::Show(args) => show::run(&shelf, args, color),
-        TapeCommand::Verify { tapes, key, format } => care::verify(&shelf, tapes, key.as_deref(), *format),
-        TapeCommand::Sign { tapes, key } => care::sign(&shelf, tapes, key),
+        TapeCommand::Verify { given, key, format } => care::verify(&shelf, given, key.as_deref(), *format),
+        TapeCommand::Sign { given, key } => care::sign(&shelf, given, key),
         TapeCommand::Diff(args) => compare::diff(&shelf, args),
         TapeCommand::Baseline(args) => compare::baseline(&shelf, args),
         TapeCommand::Export(args) => export::run(&shelf, args),
@@ -42,9 +42,9 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
         TapeCommand::Note { tape, text } => care::note(&shelf, tape, text),
         TapeCommand::Rename { tape, name } => care::rename(&shelf, tape, name),
         TapeCommand::Format => print(FORMAT_PAGE),
-        TapeCommand::Pack { tapes, undo } => care::pack(&shelf, tapes, *undo),
+        TapeCommand::Pack { given, undo } => care::pack(&shelf, given, *undo),
         TapeCommand::Upload(args) => {
-            let tapes: Result<Vec<_>, _> = args.tapes.iter().map(|tape| shelf.find(tape)).collect();
+            let tapes: Result<Vec<_>, _> = args.given.iter().map(|tape| shelf.find(tape)).collect();
             upload(args, &tapes?)
         }
     }
