@@ -3,6 +3,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::cursor::{Cursor, FilterError, Word};
+use super::summary::OWN_WORDS;
 
 /// A regular expression with smart case.
 #[derive(Clone, Debug)]
@@ -11,6 +12,8 @@ pub(super) struct TextPattern {
     /// has started.
     word: Option<Literal>,
     expression: Box<Regex>,
+    /// Whether it may be in the words that a row has of its own.
+    may_be_own: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -32,13 +35,20 @@ impl TextPattern {
             .map_err(|error| cursor.fail_at(word.at, format!("invalid pattern: {}", reason(&error))))?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/' | b':' | b'@');
         let literal = !word.text.is_empty() && word.text.bytes().all(plain);
+        let word_text = word.text.to_lowercase();
         let word = literal.then(|| Literal { text: word.text.as_bytes().into(), any_case });
-        Ok(Self { word, expression: Box::new(expression) })
+        let may_be_own = expression.is_match(OWN_WORDS.as_bytes()) || word_of_own(&word_text);
+        Ok(Self { word, expression: Box::new(expression), may_be_own })
+    }
+
+    /// Whether it may be found in what a row says of a message, and not in the message.
+    pub(super) fn may_be_own(&self) -> bool {
+        self.may_be_own
     }
 
     /// Is found in every text.
     pub(super) fn anything() -> Self {
-        Self { word: None, expression: Box::new(Regex::new("").expect("nothing is a pattern")) }
+        Self { word: None, expression: Box::new(Regex::new("").expect("nothing is a pattern")), may_be_own: true }
     }
 
     /// The word that it is, where it is one; then whatever matches has it, in one case or another.
@@ -56,6 +66,13 @@ impl TextPattern {
             _ => self.expression.is_match(text),
         }
     }
+}
+
+/// Whether a part of a text is a word of a row, or a number, of which it has some.
+fn word_of_own(text: &str) -> bool {
+    let own = OWN_WORDS.to_lowercase();
+    text.split_whitespace()
+        .any(|part| own.contains(part) || (part.len() < 7 && part.bytes().all(|it| it.is_ascii_digit())))
 }
 
 impl Literal {

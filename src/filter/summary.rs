@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Outcome};
 use crate::mcp::method::{
     CANCELLED, ELICITATION_CREATE, INITIALIZE, LOG_MESSAGE, PROGRESS, PROMPTS_GET, RESOURCES_READ, RESOURCES_SUBSCRIBE,
     RESOURCES_UNSUBSCRIBE, RESOURCES_UPDATED, SAMPLING_CREATE_MESSAGE, TOOLS_CALL,
@@ -20,6 +20,23 @@ type MemberMap<'a> = BTreeMap<String, &'a RawValue>;
 /// A result in which the tool says that it failed.
 pub(crate) const FAILED: &str = "failed: ";
 
+/// The words that a row may have of its own, which are not those of its message.
+pub(super) const OWN_WORDS: &str = "failed: gone while held dropped blocked a batch of large, HTTP not JSON-RPC \
+    asks for another try task 0 tools tool resources resource resourceTemplates resourceTemplate prompts prompt contents content \
+    messages message 0 B KiB MiB does the upstream want a token (`--header`)? is the path right, such as `/mcp`? \
+    is this the address of an MCP server? it is asked too often what stands before the server does not reach it";
+
+/// What a row says of its message: that a peer went away outweighs what it was about. Not sanitized: the view does that.
+pub(crate) fn row_gist(envelope: &Envelope) -> String {
+    let gist = summary(envelope);
+    match envelope.outcome {
+        Outcome::Abandoned => format!("gone while held  {gist}"),
+        Outcome::Dropped(_) => format!("dropped  {gist}"),
+        Outcome::Blocked(_) => format!("blocked  {gist}"),
+        _ => gist,
+    }
+}
+
 /// Not sanitized: the view does that.
 pub(crate) fn summary(envelope: &Envelope) -> String {
     let gist = gist(envelope);
@@ -33,7 +50,7 @@ pub(crate) fn summary(envelope: &Envelope) -> String {
 pub(crate) fn row_words(envelope: &Envelope) -> String {
     let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
     let (method, name) = (envelope.method().unwrap_or_default(), envelope.name().unwrap_or_default());
-    format!("{} {id} {method} {name} {}", envelope.seq, summary(envelope))
+    format!("{} {id} {method} {name} {}", envelope.seq, row_gist(envelope))
 }
 
 fn gist(envelope: &Envelope) -> String {

@@ -57,9 +57,15 @@ fn check(envelope: &Envelope, yes: &[&str], no: &[&str]) {
 /// What is read in a row is found by typing it; what only stands further in is not.
 #[test]
 fn bare_word_finds_what_a_row_shows() {
-    check(&failed_tool(), &["full", "\"disk full\""], &["isError", "text"]);
+    check(&failed_tool(), &["full", "\"disk full\"", "failed"], &["isError", "text"]);
     check(&error(), &["\"Method not\"", "-32601"], &["jsonrpc"]);
-    check(&reply(r#"{"id":41,"result":{"tools":[{"name":"search"},{"name":"read"}]}}"#), &["tools"], &["search"]);
+    check(
+        &reply(r#"{"id":41,"result":{"tools":[{"name":"search"},{"name":"read"}]}}"#),
+        &["tools", "\"2 tools\"", "2 tools"],
+        &["search", "\"3 tools\"", "failed"],
+    );
+    let dropped = Envelope { outcome: Outcome::Dropped(Author::Operator), ..call() };
+    check(&dropped, &["dropped"], &["blocked", "gone"]);
     check(
         &message(
             r#"{"method":"notifications/progress","params":{"progressToken":"t","progress":3,"message":"Stra\u00dfe"}}"#,

@@ -17,7 +17,7 @@ use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
 use crate::ui::model::patience::{ClientClock, ClockState};
 use crate::ui::model::seams::ListedLine;
 use crate::ui::model::session_list::SessionRow;
-use crate::ui::model::summary::{FAILED, is_http_error, summary};
+use crate::ui::model::summary::{FAILED, is_http_error, row_gist};
 use crate::ui::model::tapes_screen::{OpenTape, tape_title};
 use crate::ui::model::wrapped_text::WrappedText;
 use crate::ui::model::{Model, Pane, age};
@@ -226,7 +226,7 @@ pub(super) fn tiny_line(model: &Model, row: &MessageRow, width: usize) -> Line<'
         styled(model, kind_role(envelope), format!("{} ", letter(envelope))),
     ];
     spans.extend(subject(model, envelope, room / 2, false));
-    let gist = gist(envelope);
+    let gist = row_gist(envelope);
     spans.push(styled(model, gist_role(envelope, &gist), format!(" {}", short(&gist, room - room / 2))));
     Line::from(spans)
 }
@@ -339,12 +339,12 @@ pub(super) fn end_of(content: &str, width: usize) -> String {
 /// What a row says, and in the row of a whole exchange what was answered: red where that failed.
 fn gist_spans(model: &Model, row: &MessageRow, width: usize) -> Vec<Span<'static>> {
     let (rows, list) = model.messages();
-    let own = gist(&row.envelope);
+    let own = row_gist(&row.envelope);
     let reply = row.reply.filter(|_| list.pairs).and_then(|seq| rows.get(seq));
     let Some(reply) = reply else {
         return vec![styled(model, gist_role(&row.envelope, &own), cell(&own, width))];
     };
-    let answer = gist(&reply.envelope);
+    let answer = row_gist(&reply.envelope);
     let role = gist_role(&reply.envelope, &answer);
     // Each has half of it, and what the other leaves.
     let room = width.saturating_sub(3);
@@ -359,17 +359,6 @@ fn gist_role(envelope: &Envelope, gist: &str) -> Role {
         Kind::Result if gist.starts_with(FAILED) => Role::Bad,
         _ if is_http_error(envelope) => Role::Bad,
         _ => Role::Plain,
-    }
-}
-
-/// What a row says of its message: that a peer went away outweighs what it was about.
-fn gist(envelope: &Envelope) -> String {
-    let gist = summary(envelope);
-    match envelope.outcome {
-        Outcome::Abandoned => format!("gone while held  {gist}"),
-        Outcome::Dropped(_) => format!("dropped  {gist}"),
-        Outcome::Blocked(_) => format!("blocked  {gist}"),
-        _ => gist,
     }
 }
 
