@@ -83,25 +83,34 @@ pub(crate) fn help_rows(model: &Model, search: &str, width: u16) -> Vec<HelpRow>
     let own = &model.settings.keys;
     let (here, elsewhere) = in_order(model);
     for context in &here {
-        let entries = shown(own, *context).filter(|(binding, _)| !is_told_further_out(model, &here, binding));
-        let entries =
-            entries.map(|(binding, keys)| (keys, binding.help, Some(binding.action).filter(|_| (binding.when)(model))));
+        let entries = shown(own, *context).filter(|(binding, _)| !is_told_elsewhere(model, &here, binding));
+        let entries = entries.map(|(binding, keys)| {
+            let action = Some(binding.action).filter(|_| (binding.when)(model));
+            HelpEntry { keys, hint: binding.hint, what: binding.help, action }
+        });
         rows.section(context.title(), entries);
     }
-    rows.section("signs", SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), *what, None)));
-    rows.section(FILTERS, OPERATORS.iter().map(|(sign, what)| ((*sign).to_owned(), *what, None)));
+    rows.section("signs", SIGNS.iter().map(HelpEntry::of_sign));
+    rows.section(FILTERS, OPERATORS.iter().map(HelpEntry::of_sign));
     for context in elsewhere {
-        let entries = shown(own, context).map(|(binding, keys)| (keys, binding.help, None));
+        let entries = shown(own, context);
+        let entries = entries.map(|(it, keys)| HelpEntry { keys, hint: it.hint, what: it.help, action: None });
         rows.section(context.title(), entries);
     }
     rows.rows
 }
 
-/// Whether the keys do the same now as what is told of another place around this one, which is true here.
-fn is_told_further_out(model: &Model, here: &[KeyContext], this: &KeyBinding) -> bool {
-    let around = here.iter().skip_while(|context| **context != this.on).skip(1);
-    let is_it = |(it, _): (&KeyBinding, _)| it.action == this.action && it.keys == this.keys && (it.when)(model);
-    !(this.when)(model) && around.into_iter().any(|context| bindings(&model.settings.keys, *context).any(is_it))
+/// Whether the keys do the same in another place that has them, too: each is told once, where it does something, further in first.
+fn is_told_elsewhere(model: &Model, here: &[KeyContext], this: &KeyBinding) -> bool {
+    let at = here.iter().position(|context| *context == this.on).unwrap_or(here.len());
+    let has = |context: &KeyContext, is_it: &dyn Fn(&KeyBinding) -> bool| {
+        bindings(&model.settings.keys, *context).any(|(it, _)| is_it(it))
+    };
+    let is_same = |it: &KeyBinding| it.action == this.action && it.keys == this.keys;
+    let works = (this.when)(model);
+    let (inside, around) = here.split_at(at);
+    inside.iter().any(|context| has(context, &|it| is_same(it) && (!works || (it.when)(model))))
+        || !works && around.iter().skip(1).any(|context| has(context, &|it| is_same(it) && (it.when)(model)))
 }
 
 /// What the keys were about before the help took them, and the rest.
@@ -113,6 +122,26 @@ fn in_order(model: &Model) -> (Vec<KeyContext>, Vec<KeyContext>) {
     (order, rest)
 }
 
+/// What is told of a key or sign.
+struct HelpEntry {
+    keys: String,
+    /// How the key line calls it: that is searched for, too.
+    hint: &'static str,
+    what: &'static str,
+    action: Option<Action>,
+}
+
+impl HelpEntry {
+    fn of_sign((sign, what): &(&'static str, &'static str)) -> Self {
+        Self { keys: (*sign).to_owned(), hint: "", what, action: None }
+    }
+
+    fn has(&self, search: &str) -> bool {
+        let has = |text: &str| text.to_lowercase().contains(search);
+        search.is_empty() || has(self.what) || has(self.hint) || self.keys.contains(search)
+    }
+}
+
 struct HelpRows<'a> {
     search: &'a str,
     /// Columns for what a key does.
@@ -121,17 +150,15 @@ struct HelpRows<'a> {
 }
 
 impl HelpRows<'_> {
-    fn section(&mut self, title: &'static str, entries: impl Iterator<Item = (String, &'static str, Option<Action>)>) {
+    fn section(&mut self, title: &'static str, entries: impl Iterator<Item = HelpEntry>) {
         let search = self.search;
-        let is_found =
-            |key: &str, what: &str| search.is_empty() || what.to_lowercase().contains(search) || key.contains(search);
         let mut is_first = true;
-        for (key, what, action) in entries.filter(|(key, what, _)| is_found(key, what)) {
+        for HelpEntry { keys, what, action, .. } in entries.filter(|entry| entry.has(search)) {
             if std::mem::take(&mut is_first) {
                 self.rows.push(HelpRow::Heading(title));
             }
             let mut lines = in_words(what, self.room.max(20)).into_iter();
-            self.rows.push(HelpRow::Entry(key, lines.next().unwrap_or_default(), action));
+            self.rows.push(HelpRow::Entry(keys, lines.next().unwrap_or_default(), action));
             self.rows.extend(lines.map(|line| HelpRow::Entry(String::new(), line, None)));
         }
     }

@@ -120,6 +120,7 @@ impl Model {
             Event::Held(held) if self.observed.held.is_empty() && self.resync.rebuild.is_none() => Some(held.clone()),
             _ => None,
         };
+        self.observed.stats.is_retold = self.resync.rebuild.is_some();
         if let Some(touched) = self.observed.apply(event, self.now, seen) {
             self.update_lists(touched);
         }

@@ -223,6 +223,17 @@ impl ReplayRun {
         self.reports.iter().filter(|report| report.verdict == verdict).count()
     }
 
+    /// Steps that were taken: of a run that was stopped, those after the last that was played are only told.
+    pub(crate) fn done(&self) -> usize {
+        match &self.end {
+            Some(Ok(summary)) if summary.stopped => {
+                let played = self.reports.iter().rposition(|report| report.verdict != StepVerdict::Skip);
+                played.map_or(0, |last| last + 1)
+            }
+            _ => self.reports.len(),
+        }
+    }
+
     pub(crate) fn selected(&self) -> Option<&StepReport> {
         self.reports.get(self.place.cursor)
     }

@@ -20,6 +20,8 @@ pub(crate) struct TrafficStats {
     pub(crate) others: u64,
     /// Messages per second of the clock, newest last.
     seconds: VecDeque<(u64, u32)>,
+    /// What comes now is told again, or for the first time to one who attached: it is of no rate of now.
+    pub(crate) is_retold: bool,
 }
 
 impl TrafficStats {
@@ -40,7 +42,7 @@ impl TrafficStats {
             self.seconds.pop_front();
         }
         match self.seconds.back_mut() {
-            _ if messages == 0 => {}
+            _ if messages == 0 || self.is_retold => {}
             Some((last, count)) if *last == second => *count += messages,
             _ => self.seconds.push_back((second, messages)),
         }

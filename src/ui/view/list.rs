@@ -71,8 +71,9 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         Some(tape) => format!("Tape {} (being read)", titled(tape)),
         None => "Messages".to_owned(),
     };
-    // Those of a shadow are left out where nothing is chosen, and so not counted.
-    let all = if list.only.is_none() && list.filter.is_none() { list.len(rows) } else { rows.len() };
+    // Those of a shadow are left out where nothing is chosen, and so not counted. In pairs replies have no row of their own.
+    let is_chosen = list.only.is_some() || list.filter.is_some() || list.pairs;
+    let all = if is_chosen { rows.len() } else { list.len(rows) };
     let mut spans = vec![styled(model, Role::Strong, format!(" {name} {} ", grouped(all as u64)))];
     spans.extend(left_out(model).map(|words| styled(model, Role::Dim, words)));
     let apart = (rows.len() as u64).saturating_sub(all as u64);
@@ -81,6 +82,9 @@ fn title(model: &Model, width: u16) -> Line<'static> {
     }
     if let Some(row) = list.only.and_then(|only| model.observed.sessions.get(only)) {
         spans.push(styled(model, Role::Accent, format!("only {} ", short(&model.observed.sessions.title(row), 24))));
+    }
+    if list.pairs {
+        spans.push(styled(model, Role::Accent, "in pairs "));
     }
     if let Some(order) = list.order_words() {
         spans.push(styled(model, Role::Accent, format!("{order} ")));
@@ -91,7 +95,7 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         let off = if list.filter_off { "filter off: " } else { "filter: " };
         spans.push(styled(model, role, format!("{off}{} ", short(filter, room))));
     }
-    if list.filter.is_some() || list.only.is_some() {
+    if is_chosen {
         spans.push(styled(model, Role::Dim, format!("{} shown ", grouped(list.len(rows) as u64))));
     }
     Line::from(spans)

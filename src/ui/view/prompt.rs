@@ -76,9 +76,12 @@ fn typed(model: &Model, prompt: &Prompt, skipped: usize) -> Vec<Span<'static>> {
         return vec![styled(model, role, text.get(skipped..).unwrap_or_default().to_owned())];
     };
     let at = text.char_indices().nth(error.column.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
+    let right = text::sanitize(&text[..at]);
     let wrong = if at == text.len() { " ".to_owned() } else { text::sanitize(&text[at..]).into_owned() };
+    let wrong_skipped = skipped.saturating_sub(right.len());
+    let wrong = wrong.get(wrong_skipped..).unwrap_or_default().to_owned();
     vec![
-        styled(model, Role::Plain, text::sanitize(&text[..at]).into_owned()),
+        styled(model, Role::Plain, right.get(skipped..).unwrap_or_default().to_owned()),
         Span::styled(wrong, style(model, Role::Bad).add_modifier(Modifier::UNDERLINED)),
     ]
 }

@@ -158,7 +158,7 @@ pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 fn progress(model: &Model, replay: &ReplayRun, width: usize) -> Line<'static> {
     let glyphs = theme(model).glyphs();
-    let (done, all) = (replay.reports.len(), replay.steps.max(replay.reports.len()));
+    let (done, all) = (replay.done(), replay.steps.max(replay.reports.len()));
     let bar = (width / 4).clamp(8, 30);
     let full = (bar * done).checked_div(all).unwrap_or(bar);
     let failed = replay.count(StepVerdict::Fail);
