@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-use crate::envelope::{Direction, Envelope, Seq, SessionId};
+use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId};
 use crate::mcp::meta::cancelled_id;
 use crate::mcp::method;
 use crate::message::{Id, Kind};
@@ -111,9 +111,10 @@ impl MessageHistory {
         cancelled.is_some_and(|cancelled| *cancelled < envelope.seq)
     }
 
-    /// Whether this is a request that waits: nothing has answered it, nor was it taken back.
+    /// Whether this is a request that waits: nothing has answered it, nor was it taken back, nor did its client hang up.
     pub fn is_open(&self, envelope: &Envelope) -> bool {
         let seq = &envelope.seq;
-        envelope.kind() == Kind::Request && !self.answered.contains(seq) && !self.cancelled.contains_key(seq)
+        let waits = envelope.kind() == Kind::Request && envelope.outcome != Outcome::Abandoned;
+        waits && !self.answered.contains(seq) && !self.cancelled.contains_key(seq)
     }
 }

@@ -1,13 +1,13 @@
 //! What the messages say together: why a call has no reply yet, and how a session went in time.
 
-use crate::envelope::{Direction, Envelope, Seq, SessionId};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId};
 use crate::event::{CallStanding, ChildStanding, Command, ExamineRequest, Level, ProcessState, SessionState};
 use crate::message::Kind;
 use crate::text::{self, micros_with_unit};
 use crate::ui::keymap::with_keys;
 use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
 use crate::ui::model::popup::{Pager, PagerSubject, Popup};
-use crate::ui::model::summary::plural;
+use crate::ui::model::summary::{plural, summary};
 use crate::ui::model::{Model, age};
 
 /// `g w`: what is known of a call that has no reply yet. The core is asked for the rest.
@@ -91,8 +91,8 @@ fn text_of(model: &Model, subject: &PagerSubject) -> Option<(Option<String>, Str
             let row = model.messages().0.get(*call)?;
             Some((None, why_text(model, &row, standing.as_deref())))
         }
-        PagerSubject::Timeline(session) => timeline_text(model, *session).map(|(title, text)| (Some(title), text)),
-        PagerSubject::Sequence(session) => Some((None, sequence_text(model, *session))),
+        PagerSubject::Timeline(near) => timeline_text(model, *near).map(|(title, text)| (Some(title), text)),
+        PagerSubject::Sequence(near) => sequence_text(model, *near).map(|(title, text)| (Some(title), text)),
     }
 }
 
@@ -101,7 +101,8 @@ fn why_text(model: &Model, row: &MessageRow, standing: Option<&CallStanding>) ->
     let asked = if request.direction == Direction::ToServer { "server" } else { "client" };
     let answered = row.reply.map(|reply| {
         let took = model.messages().0.took(row).map(|took| format!(", after {}", micros_with_unit(took)));
-        format!("it is answered now, by {reply}{}", took.unwrap_or_default())
+        let made = model.messages().0.get(reply).and_then(|row| made_words(&row.envelope)).unwrap_or_default();
+        format!("it is answered now, by {reply}{made}{}", took.unwrap_or_default())
     });
     let mut lines = vec![match (row.state, model.open_age(row).map(age)) {
         _ if answered.is_some() => answered.unwrap_or_default(),
@@ -111,11 +112,15 @@ fn why_text(model: &Model, row: &MessageRow, standing: Option<&CallStanding>) ->
             format!("its {asker} gave it up after {}, and waits for no reply", micros_with_unit(after))
         }
         (_, Some(age)) => format!("it went on to the {asked}, and there is no reply after {age}"),
+        (_, None) if request.outcome == Outcome::Abandoned => {
+            let after = request.held.map(|held| format!(" for {}", micros_with_unit(held))).unwrap_or_default();
+            format!("its client hung up while it was held{after}: it was never sent on")
+        }
         (_, None) if !request.was_sent() => "it was never sent on".to_owned(),
         (_, None) => "its session has ended: no reply will come".to_owned(),
     }];
     lines.extend(session_lines(model, request.session));
-    lines.extend(traffic_lines(model, request, asked));
+    lines.extend(traffic_lines(model, row, asked));
     lines.extend(standing.map(|standing| standing_lines(standing, request.direction)).unwrap_or_default());
     lines.extend(server_lines(model, request.session));
     with_keys(&model.settings.keys, &lines.join("\n"))
@@ -132,16 +137,41 @@ fn session_lines(model: &Model, id: SessionId) -> Vec<String> {
     vec![state, format!("the server: {}", row.session.upstream)]
 }
 
+/// Who made a message that no peer sent, and what it says.
+fn made_words(envelope: &Envelope) -> Option<String> {
+    let author = maker(envelope)?;
+    Some(format!(", made by {author}, not by a peer ({})", text::sanitize(&summary(envelope))))
+}
+
+/// Who of this side made a message.
+fn maker(envelope: &Envelope) -> Option<String> {
+    match &envelope.outcome {
+        Outcome::Injected(Author::Operator) => Some("you".to_owned()),
+        Outcome::Injected(Author::Rule(rule)) => Some(format!("rule {rule}")),
+        Outcome::Injected(Author::Tapline) => Some("tapline".to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether a peer sent it: what is made here says nothing of the peer.
+fn is_of_a_peer(envelope: &Envelope) -> bool {
+    maker(envelope).is_none()
+}
+
 /// What else is on its way in the session, and what came from the other side since.
-fn traffic_lines(model: &Model, request: &Envelope, asked: &str) -> Vec<String> {
+fn traffic_lines(model: &Model, call: &MessageRow, asked: &str) -> Vec<String> {
     let (rows, _) = model.messages();
+    let request = &call.envelope;
     let from = rows.find(request.seq).unwrap_or_else(|near| near);
     let later = (from + 1..rows.len()).filter_map(|position| rows.at(position));
-    let (mut since, mut open, mut last) = (0, 0, None);
+    let (mut since, mut open, mut last, mut overtaken) = (0, 0, None, false);
     for row in later.filter(|row| row.envelope.session == request.session).take(10_000) {
-        let is_back = row.envelope.direction != request.direction;
+        let is_back = row.envelope.direction != request.direction && is_of_a_peer(&row.envelope);
         since += usize::from(is_back);
-        open += usize::from(!is_back && row.envelope.kind() == Kind::Request && row.reply.is_none());
+        let is_behind = row.envelope.direction == request.direction && row.envelope.kind() == Kind::Request;
+        open += usize::from(is_behind && !matches!(row.state, RowState::Held(_)) && model.open_age(&row).is_some());
+        // A later call that the peer answered.
+        overtaken |= is_back && row.envelope.reply_to.as_ref().is_some_and(|to| to.seq > request.seq);
         if is_back {
             last = Some(row.envelope.clone());
         }
@@ -157,7 +187,7 @@ fn traffic_lines(model: &Model, request: &Envelope, asked: &str) -> Vec<String> 
             format!("the {asked} has said {count} since, so it is alive: the last is {} {what}{ago}", last.seq)
         }
     }];
-    if open > 0 {
+    if open > 0 && !overtaken && model.open_age(call).is_some() {
         lines.push(format!("{} behind it without a reply, too: it may take one at a time", plural(open, "requests")));
     }
     lines
@@ -232,7 +262,7 @@ fn server_lines(model: &Model, id: SessionId) -> Vec<String> {
 /// Percent of a core from which on a process is at work.
 const BUSY: u64 = 10;
 
-/// Exchanges of a timeline, and messages of a diagram: the latest.
+/// Exchanges of a timeline, and messages of a diagram: those around the message that it was asked for at.
 const MOST: usize = 500;
 
 /// Columns that a text has in the window as it is, beside what lies around it.
@@ -240,69 +270,115 @@ fn room(model: &Model) -> usize {
     usize::from(model.viewport.width).saturating_sub(8)
 }
 
-/// `g t`: the exchanges of the session of the message, each as a bar over its time.
+/// How much of a session is shown, where that is not all.
+fn part_words(shown: usize, all: Option<u64>, near: Seq) -> String {
+    let of = all.filter(|all| *all > shown as u64).map(|all| format!(" of {all}")).unwrap_or_default();
+    format!(", {shown}{of}, around {near}")
+}
+
+/// Columns of the numbers.
+fn number_width<'a>(numbers: impl Iterator<Item = &'a Envelope>) -> usize {
+    numbers.map(|envelope| envelope.seq.to_string().len()).max().unwrap_or_default().max(7)
+}
+
+/// `g t`: the exchanges of the session around the message, each as a bar over its time.
 pub(super) fn timeline(model: &mut Model) {
-    let Some(session) = model.selected().map(|row| row.envelope.session) else { return };
-    match timeline_text(model, session) {
-        Some((title, _)) => open(model, title, PagerSubject::Timeline(session)),
+    let Some(near) = model.selected().map(|row| row.envelope.seq) else { return };
+    match timeline_text(model, near) {
+        Some((title, _)) => open(model, title, PagerSubject::Timeline(near)),
         None => model.notify("no request of this session is here"),
     }
 }
 
-fn timeline_text(model: &Model, session: SessionId) -> Option<(String, String)> {
+/// How an exchange ended.
+enum CallEnd {
+    Answered,
+    GivenUp,
+    Open,
+    /// Its session ended, or it was never sent on.
+    Never,
+}
+
+fn call_end(model: &Model, row: &MessageRow) -> (u64, CallEnd) {
+    if let Some(took) = model.messages().0.took(row) {
+        return (took, CallEnd::Answered);
+    }
+    match (MessageRows::given_up_after(row), model.open_age(row)) {
+        (Some(after), _) => (after, CallEnd::GivenUp),
+        (None, Some(waits)) => (waits, CallEnd::Open),
+        (None, None) => (0, CallEnd::Never),
+    }
+}
+
+fn timeline_text(model: &Model, near: Seq) -> Option<(String, String)> {
     let (rows, _) = model.messages();
-    let requests = rows.latest_of(session).filter(|row| row.envelope.kind() == Kind::Request).take(MOST);
-    let mut calls: Vec<_> = requests
-        .map(|row| {
-            let ended = rows.took(&row).or_else(|| MessageRows::given_up_after(&row));
-            let took = ended.or_else(|| model.open_age(&row));
-            (row.envelope.clone(), took.unwrap_or_default(), ended.is_none())
-        })
-        .collect();
-    calls.reverse();
+    let session = rows.get(near)?.envelope.session;
+    let (requests, is_cut) = rows.around(near, MOST, |row| row.envelope.kind() == Kind::Request);
+    let calls = requests.iter().map(|row| {
+        let (took, end) = call_end(model, row);
+        (&row.envelope, took, end)
+    });
+    let calls: Vec<_> = calls.collect();
     let first = calls.first().map(|(envelope, ..)| envelope.at)?;
     let end = calls.iter().map(|(envelope, took, _)| envelope.at + took).max().unwrap_or(first);
     let all = (end - first).max(1);
     // The number, the name, the bar, how long: names have a share of what bars leave.
     let name = (room(model) / 3).clamp(8, 24);
-    let bars = room(model).saturating_sub(name + 17).clamp(4, 48);
+    let number = number_width(calls.iter().map(|(envelope, ..)| &***envelope));
+    let bars = room(model).saturating_sub(name + number + 10).clamp(4, 48);
     let column = |at: u64| usize::try_from((at - first) * (bars as u64 - 1) / all).unwrap_or_default();
     let (full, open) = if model.settings.ascii { ("#", ">") } else { ("━", "▸") };
-    let lines = calls.iter().map(|(envelope, took, is_open)| {
+    let lines = calls.iter().map(|(envelope, took, call_end)| {
         let (from, to) = (column(envelope.at), column(envelope.at + took));
-        let bar = format!("{}{}{}", " ".repeat(from), full.repeat(to - from), if *is_open { open } else { full });
+        let (tip, time) = match call_end {
+            CallEnd::Answered => (full, micros_with_unit(*took)),
+            CallEnd::GivenUp => ("x", format!("x{}", micros_with_unit(*took))),
+            CallEnd::Open => (open, micros_with_unit(*took)),
+            CallEnd::Never => ("x", "-".to_owned()),
+        };
+        let bar = format!("{}{}{tip}", " ".repeat(from), full.repeat(to - from));
         let subject = envelope.name().or(envelope.method()).unwrap_or_default();
         let (subject, seq) = (text::fit(&text::sanitize(subject), name), envelope.seq.to_string());
-        format!("{seq:>7} {} {} {:>7}\n", text::pad(&subject, name), text::pad(&bar, bars), micros_with_unit(*took))
+        format!("{seq:>number$} {} {} {time:>7}\n", text::pad(&subject, name), text::pad(&bar, bars))
     });
-    Some((format!("timeline, {} in all", micros_with_unit(all)), lines.collect()))
+    let of = model.observed.sessions.get(session).filter(|_| model.tape.is_none()).map(|row| row.stats.requests);
+    let part = if is_cut { part_words(calls.len(), of, near) } else { String::new() };
+    Some((format!("timeline, {} in all{part}", micros_with_unit(all)), lines.collect()))
 }
 
-/// `g d`: the messages of the session of the message as a sequence diagram.
+/// `g d`: the messages of the session around the message as a sequence diagram.
 pub(super) fn sequence(model: &mut Model) {
-    let Some(session) = model.selected().map(|row| row.envelope.session) else { return };
-    open(model, "sequence of the session".to_owned(), PagerSubject::Sequence(session));
+    let Some(near) = model.selected().map(|row| row.envelope.seq) else { return };
+    if let Some((title, _)) = sequence_text(model, near) {
+        open(model, title, PagerSubject::Sequence(near));
+    }
 }
 
-fn sequence_text(model: &Model, session: SessionId) -> String {
-    let mut messages: Vec<_> = model.messages().0.latest_of(session).take(MOST).collect();
-    messages.reverse();
+fn sequence_text(model: &Model, near: Seq) -> Option<(String, String)> {
+    let (rows, _) = model.messages();
+    let session = rows.get(near)?.envelope.session;
+    let (messages, is_cut) = rows.around(near, MOST, |_| true);
+    let of = model.observed.sessions.get(session).filter(|_| model.tape.is_none()).map(|row| row.messages);
+    let part = if is_cut { part_words(messages.len(), of, near) } else { String::new() };
     // Columns between the two lines; the number and the lines themselves stand beside them.
-    let lane = room(model).saturating_sub(10).clamp(20, 60);
-    let mut text = format!("{:>8}client{}server\n", "", " ".repeat(lane - 10));
+    let number = number_width(messages.iter().map(|row| &*row.envelope));
+    let lane = room(model).saturating_sub(number + 3).clamp(20, 60);
+    let mut text = format!("{:>2$}client{}server\n", "", " ".repeat(lane - 10), number + 1);
     for row in messages {
         let envelope = &row.envelope;
         let side = if model.settings.ascii { "|" } else { "│" };
         let arrow = arrow(model, envelope, &arrow_words(model, &row), lane);
-        text.push_str(&format!("{:>7} {side}{arrow}{side}\n", envelope.seq.to_string()));
+        text.push_str(&format!("{:>number$} {side}{arrow}{side}\n", envelope.seq.to_string()));
     }
-    text
+    Some((format!("sequence of the session{part}"), text))
 }
 
 /// What stands on the arrow of a message.
 fn arrow_words(model: &Model, row: &MessageRow) -> String {
     let envelope = &row.envelope;
-    let mut words = vec![envelope.kind().word().to_owned()];
+    // Its arrow begins at the line of the peer in whose place it was made.
+    let mut words: Vec<_> = maker(envelope).map(|maker| format!("+ {maker}:")).into_iter().collect();
+    words.push(envelope.kind().word().to_owned());
     words.extend([envelope.method(), envelope.name()].into_iter().flatten().map(str::to_owned));
     words.extend(envelope.reply_to.as_ref().map(|to| micros_with_unit(to.took)));
     let state = if matches!(row.state, RowState::Held(_)) { "held here" } else { "no reply" };

@@ -1,7 +1,7 @@
 //! What a list knows of its messages beside their envelopes, for the filter.
 
 use super::message_rows::{MessageRow, MessageRows, RowState};
-use crate::envelope::{Envelope, Seq, SessionId};
+use crate::envelope::{Envelope, Outcome, Seq, SessionId};
 use crate::event::Session;
 use crate::filter::{MessageContext, MessageHistory, NearFocus};
 use crate::message::Kind;
@@ -35,7 +35,10 @@ impl MessageContext for ListContext<'_> {
     }
 
     fn is_open(&self, envelope: &Envelope) -> bool {
-        let waits = |row: MessageRow| row.reply.is_none() && !matches!(row.state, RowState::GivenUp(_));
+        // Its client may have hung up: after it was sent on, or while it was held.
+        let is_over =
+            |row: &MessageRow| matches!(row.state, RowState::GivenUp(_)) || row.envelope.outcome == Outcome::Abandoned;
+        let waits = |row: MessageRow| row.reply.is_none() && !is_over(&row);
         envelope.kind() == Kind::Request && self.rows.get(envelope.seq).is_some_and(waits)
     }
 

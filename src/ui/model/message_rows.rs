@@ -11,7 +11,7 @@ use super::row_block::{OpenBlocks, RowBlock};
 use super::row_outlines::{OutlineId, RowOutlines};
 use super::seams::SeamLines;
 use crate::envelope::packed::Packer;
-use crate::envelope::{Envelope, Seq, SessionId};
+use crate::envelope::{Envelope, Outcome, Seq, SessionId};
 use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
 use crate::filter::NeededWord;
 use crate::mcp::meta::cancelled_id;
@@ -157,14 +157,31 @@ impl MessageRows {
         self.blocks[block].packed_message(place, &mut self.opened.borrow_mut())
     }
 
-    /// The messages of a session, the newest first; no block is opened that has none of it.
-    pub(crate) fn latest_of(&self, session: SessionId) -> impl Iterator<Item = MessageRow> {
-        let is_other = move |position: &usize| {
-            let known = self.outline_at(*position).and_then(|outline| self.outlines.get(outline));
-            known.is_some_and(|(of, _)| of != session)
+    /// The messages of the session of a message that are `wanted`: at most so many, around it; and whether there are others. No block
+    /// is opened that has none of the session.
+    pub(crate) fn around(
+        &self,
+        near: Seq,
+        most: usize,
+        wanted: impl Fn(&MessageRow) -> bool,
+    ) -> (Vec<MessageRow>, bool) {
+        let Some(session) = self.get(near).map(|row| row.envelope.session) else { return (Vec::new(), false) };
+        let at = self.find(near).unwrap_or_else(|at| at);
+        let is_wanted = |row: &MessageRow| row.envelope.session == session && wanted(row);
+        let row_of = |position: usize| {
+            let known = self.outline_at(position).and_then(|outline| self.outlines.get(outline));
+            let is_other = known.is_some_and(|(of, _)| of != session);
+            (!is_other).then(|| self.at(position)).flatten().filter(is_wanted)
         };
-        let rows = (0..self.len()).rev().filter(move |position| !is_other(position));
-        rows.filter_map(|position| self.at(position)).filter(move |row| row.envelope.session == session)
+        let mut before: Vec<_> = (0..=at).rev().filter_map(row_of).take(most + 1).collect();
+        let mut after: Vec<_> = (at + 1..self.len()).filter_map(row_of).take(most + 1).collect();
+        let is_cut = before.len() + after.len() > most;
+        // Half of them before it, and what the other half leaves.
+        before.truncate(most - after.len().min(most / 2));
+        after.truncate(most - before.len());
+        before.reverse();
+        before.extend(after);
+        (before, is_cut)
     }
 
     /// What the row there has in common with others.
@@ -440,9 +457,12 @@ impl MessageRows {
         self.get(row.reply.or(row.envelope.reply_to.as_ref().map(|to| to.seq))?)
     }
 
-    /// Microseconds after which the sender of a request gave it up.
+    /// Microseconds after which the sender of a request gave it up: told so, or hung up while it was held.
     pub(crate) fn given_up_after(row: &MessageRow) -> Option<u64> {
         match row.state {
+            _ if row.envelope.kind() == Kind::Request && row.envelope.outcome == Outcome::Abandoned => {
+                row.envelope.held
+            }
             RowState::GivenUp(at) => Some(at.saturating_sub(row.envelope.at)),
             _ => None,
         }

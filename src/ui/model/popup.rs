@@ -5,7 +5,7 @@ use super::motion::ListCursor;
 use super::offers::OfferList;
 use super::rule_form::RuleForm;
 use super::wrapped_text::wrapped;
-use crate::envelope::{Seq, SessionId};
+use crate::envelope::Seq;
 use crate::event::{BlockError, CallStanding, Ticket};
 use crate::mcp::error_code::ErrorCode;
 
@@ -52,8 +52,9 @@ pub(crate) enum PagerSubject {
     Text,
     /// Why this call has no reply, with what the core saw of it.
     Why(Seq, Option<Box<CallStanding>>),
-    Timeline(SessionId),
-    Sequence(SessionId),
+    /// Of the session of this message, around it.
+    Timeline(Seq),
+    Sequence(Seq),
 }
 
 /// A long text by itself.

@@ -6,6 +6,7 @@ mod comparing;
 mod compose;
 mod content;
 mod find;
+mod insight;
 mod key_table;
 mod keys;
 mod lint;

@@ -1,0 +1,153 @@
+//! What the screen says of messages together is true: counts, progress, why a call waits, diagrams.
+
+use std::sync::Arc;
+
+use super::rig::{World, busy, text_result};
+use crate::envelope::{Author, Envelope, Outcome, Seq};
+use crate::event::{Event, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
+
+#[test]
+fn folded_replies_are_no_messages_of_a_shadow() {
+    let mut rig = busy(120, 36);
+    let picture = rig.press("P").picture();
+    assert!(picture.contains("Messages 13 in pairs") && !picture.contains("shadow"), "{picture}");
+}
+
+#[test]
+fn line_that_cannot_be_read_scrolls_with_the_cursor() {
+    for key in ["f", "i"] {
+        let mut rig = busy(60, 24);
+        rig.press(key).typing("~nothing of that name ").typing(&"word ".repeat(20)).typing("END");
+        assert!(rig.picture().contains("END"), "{key}: {}", rig.picture());
+        rig.press("home");
+        assert!(rig.picture().contains("~nothing"), "{key}: {}", rig.picture());
+    }
+}
+
+#[test]
+fn stopped_replay_is_not_full() {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    rig.on_event(Event::Tapes(super::rig::tapes()));
+    for event in super::pictures::replay() {
+        rig.on_event(Event::Replay(event));
+    }
+    // What was not played any more is told all the same.
+    for step in 6..=8 {
+        let Some(ReplayEvent::Step(last)) = super::pictures::replay().pop() else { panic!("no step") };
+        let why = Some("stopped".to_owned());
+        let skipped = StepReport { step, verdict: StepVerdict::Skip, took: None, why, ..last };
+        rig.on_event(Event::Replay(ReplayEvent::Step(skipped)));
+    }
+    let stopped = ReplaySummary { passed: 3, failed: 1, stopped: true, ..ReplaySummary::default() };
+    rig.on_event(Event::Replay(ReplayEvent::Finished(stopped)));
+    let picture = rig.picture();
+    assert!(picture.contains("5/8  62%") && picture.contains("skip 4"), "{picture}");
+}
+
+/// What is new in a world after the one of `busy`.
+fn world() -> World {
+    let mut world = World::new();
+    world.seq = 1300;
+    world
+}
+
+fn passed(envelope: Envelope) -> Event {
+    Event::Passed(Arc::new(envelope))
+}
+
+#[test]
+fn message_of_tapline_is_not_said_by_the_server() {
+    let mut rig = busy(120, 36);
+    let mut world = world();
+    let (call, other) = (world.call(2, 90, "slow", "{}"), world.call(2, 91, "slower", "{}"));
+    let error = r#""error":{"code":-31900,"message":"tapline: the server has ended"}"#;
+    let made = |envelope| Envelope { outcome: Outcome::Injected(Author::Tapline), ..envelope };
+    let reply = made(world.reply(&call, 4_000, error));
+    rig.on_event(passed(call));
+    rig.on_event(passed(other));
+    rig.press(": 1 3 0 1 enter g w");
+    rig.on_event(passed(reply));
+    let now = rig.model.now.plus_micros(1_000_000);
+    rig.model.tick(now);
+    let picture = rig.picture();
+    assert!(picture.contains("it is answered now, by #1303, made by tapline"), "{picture}");
+    assert!(picture.contains("tapline: the server has ended"), "{picture}");
+    assert!(picture.contains("the server has said nothing since"), "{picture}");
+    assert!(!picture.contains("behind it"), "an answered call waits for nothing: {picture}");
+    let picture = rig.press("esc g d").picture();
+    assert!(picture.contains("+ tapline: error tools/call slow"), "{picture}");
+}
+
+#[test]
+fn calls_behind_say_that_one_is_taken_at_a_time_unless_one_was_answered() {
+    let mut rig = busy(120, 36);
+    let mut world = world();
+    let calls: Vec<_> = (90..93).map(|id| world.call(2, id, "slow", "{}")).collect();
+    let reply = world.reply(&calls[1], 20, &text_result("done"));
+    for call in calls {
+        rig.on_event(passed(call));
+    }
+    let picture = rig.press(": 1 3 0 1 enter g w").picture();
+    assert!(picture.contains("2 requests behind it without a reply"), "{picture}");
+    rig.on_event(passed(reply));
+    let now = rig.model.now.plus_micros(1_000_000);
+    rig.model.tick(now);
+    let picture = rig.picture();
+    assert!(picture.contains("has said 1 message since") && !picture.contains("behind it"), "{picture}");
+}
+
+#[test]
+fn call_whose_client_hung_up_while_it_was_held_is_over() {
+    let mut rig = busy(120, 36);
+    let mut call = world().call(2, 90, "slow", "{}");
+    (call.outcome, call.held) = (Outcome::Abandoned, Some(3_000_000));
+    rig.on_event(passed(call));
+    let picture = rig.press(": 1 3 0 1 enter g w").picture();
+    assert!(picture.contains("its client hung up while it was held for 3.0s: it was never sent on"), "{picture}");
+    let picture = rig.press("esc g t").picture();
+    assert!(picture.contains("slow") && picture.contains("x3.0s"), "{picture}");
+    let picture = rig.press("esc f").typing("~open").press("enter").picture();
+    assert!(!picture.contains(" 1301 "), "{picture}");
+}
+
+#[test]
+fn part_of_a_long_session_says_that_it_is_one_and_has_the_message_at_the_cursor() {
+    let mut rig = busy(120, 36);
+    let mut world = world();
+    world.seq = 999_000;
+    for id in 0..1_200 {
+        let call = world.call(2, 100 + id, "again", "{}");
+        rig.on_event(passed(call));
+    }
+    for keys in ["g d", "g t"] {
+        let picture = rig.press("esc : 9 9 9 3 0 0 enter").press(keys).picture();
+        assert!(picture.contains(", 500 of 12") && picture.contains("around #999300"), "{picture}");
+        assert!(picture.contains("#999051"), "{keys}: half of them before it: {picture}");
+    }
+    let picture = rig.press("esc : 1 0 0 0 2 0 0 enter g t").picture();
+    assert!(picture.contains(" #999701 ") && picture.contains("around #1000200"), "{picture}");
+}
+
+#[test]
+fn backlog_is_no_rate_of_now() {
+    let mut rig = super::rig::Rig::new(120, 36);
+    let told = [Event::ResyncStarted].into_iter().chain(super::rig::busy_events()).chain([Event::ResyncDone]);
+    told.for_each(|event| rig.on_event(event));
+    assert_eq!(rig.model.observed.stats.rate(), None);
+    assert!(rig.model.observed.rows.get(Seq(1189)).is_some());
+    rig.on_event(passed(world().call(2, 90, "now", "{}")));
+    assert!(rig.model.observed.stats.rate().is_some());
+}
+
+#[test]
+fn help_finds_what_the_key_line_says_and_tells_each_key_once() {
+    let mut rig = busy(120, 60);
+    let picture = rig.press("?").typing("timeline").picture();
+    assert!(picture.contains("the calls of this session, each as a bar over its time"), "{picture}");
+    let mut rig = busy(120, 36);
+    let picture = rig.press("enter ?").typing("read the message in $PAGER").picture();
+    let here = picture.split("signs").next().unwrap_or_default();
+    let told = here.lines().filter(|line| line.contains("read the message in $PAGER") && line.contains(" v ")).count();
+    assert_eq!(told, 2, "once here, and once of the queue: {picture}");
+}
