@@ -36,7 +36,7 @@ use crate::tape::compare::{Rules, Volatile};
 use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, StepGate, TapeSelection, play};
 use crate::tape::record::Recorder;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
-use crate::tape::{TapeContext, TapeError};
+use crate::tape::{TapeContext, TapeError, last_seq};
 use crate::text::sanitize;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
@@ -209,6 +209,11 @@ async fn hand_over(replay: ReplayJob, config: &Config) -> Result<ExitCode, ExitE
     let ReplayJob { tapes, part, filter, target, options, record, control, .. } = replay;
     let group = tapes.first().context("no tape").map_err(ExitError::usage)?;
     let tape = group.read(&part, filter.as_ref())?;
+    let last = group.paths.first().and_then(|path| last_seq(path));
+    if let Some((until, last)) = part.until.zip(last).filter(|(until, last)| until > last) {
+        let text = format!("{}: `--until {}`: the last message of the tape is {last}", group.name(), until.0);
+        return Err(ExitError::usage(anyhow::anyhow!(text)));
+    }
     fork::run(ForkJob { tape, target, options, until: part.until, record, control }, config).await
 }
 

@@ -306,3 +306,15 @@ async fn branch_goes_on_with_a_client_and_names_its_parent() {
     let (played, new) = branch.split_once(r#"{"mark":"seam""#).expect(&branch);
     assert!(played.contains("initialize") && !played.contains("\"mine\"") && new.contains("\"mine\""), "{branch}");
 }
+
+#[test]
+fn part_of_a_tape_in_which_nothing_is_has_not_passed() {
+    for part in [&["--from", "999"][..], &["--from", "9", "--until", "8"]] {
+        let output = replay(Path::new(TAPE), &[&["--speed", "max"], part].concat(), &demo_server(&[]));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), told.contains("there is nothing to play")), (Some(1), true), "{told}");
+    }
+    let output = replay(Path::new(TAPE), &["--interactive", "--until", "999"], &demo_server(&[]));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), told.contains("the last message of the tape is #")), (Some(2), true), "{told}");
+}

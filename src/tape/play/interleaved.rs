@@ -150,15 +150,13 @@ impl ScriptBuilder {
         &mut self.sessions[at]
     }
 
-    /// Of several sessions, one of which nothing is to be played has no client.
+    /// One of which nothing is to be played but how it began has no client.
     fn played(&self) -> impl Iterator<Item = &GatheredSession> {
-        let is_only = self.sessions.iter().filter(|it| !it.builder.steps.is_empty()).count() == 1;
-        self.sessions.iter().filter(move |it| is_only || it.is_played())
+        self.sessions.iter().filter(|it| it.is_played())
     }
 
     pub(super) fn script(mut self) -> Script {
-        let is_only = self.sessions.iter().filter(|it| !it.builder.steps.is_empty()).count() == 1;
-        self.sessions.retain(|it| !it.builder.steps.is_empty() && (is_only || it.is_played()));
+        self.sessions.retain(GatheredSession::is_played);
         let mut script = Script::default();
         let mut steps = Vec::new();
         for (at, GatheredSession { id, builder, ended, .. }) in self.sessions.into_iter().enumerate() {
