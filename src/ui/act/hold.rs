@@ -91,8 +91,10 @@ pub(super) fn settle_ticket(model: &mut Model, ticket: Ticket, decision: Decisio
         return model.notify("already decided");
     }
     let said = sent_words(model, held, &decision, then);
-    model.undo.push(UndoStep::Gone(gone_words(&held.envelope, &decision)));
-    model.queue.drafts.remove(&held.envelope.seq);
+    let (seq, gone) = (held.envelope.seq, gone_words(&held.envelope, &decision));
+    model.undo.left(seq, &gone);
+    model.undo.push(UndoStep::Gone(gone));
+    model.queue.drafts.remove(&seq);
     model.queue.decided(&model.observed.held, ticket);
     model.send(Command::Settle { ticket, decision, then });
     model.notify(said);
@@ -181,6 +183,7 @@ pub(super) fn forward_all_now(model: &mut Model) {
     };
     model.notify(format!("{} sent{too}", tickets.len()));
     let gone = format!("the {} that were sent have gone out, and nothing takes that back", tickets.len());
+    model.observed.held.values().for_each(|held| model.undo.left(held.envelope.seq, &gone));
     model.undo.push(UndoStep::Gone(gone));
     model.queue.sent.extend(tickets);
     model.send(Command::ForwardAll);

@@ -12,7 +12,7 @@ use crate::ui::keymap::Action;
 use crate::ui::model::popup::{Confirmation, Popup};
 use crate::ui::model::rule_editor::RuleEditor;
 use crate::ui::model::rule_form::RuleForm;
-use crate::ui::model::undo::UndoStep;
+use crate::ui::model::undo::{RuleBefore, UndoStep};
 use crate::ui::model::{Model, ScreenKind};
 
 pub(super) fn open(model: &mut Model) {
@@ -61,9 +61,13 @@ pub(super) fn choose(model: &mut Model, by: isize) {
 /// What a key of the screen of rules does to the one under the cursor.
 pub(super) fn change(model: &mut Model, action: Action) {
     let Some(rule) = model.selected_rule() else { return };
-    let (name, on, text) = (rule.name.clone(), !rule.is_on, rule.text.clone());
+    let (name, on) = (rule.name.clone(), !rule.is_on);
+    let before = RuleBefore::of(rule, model.rules());
     let command = match action {
-        Action::SwitchRule => RuleCommand::Switch { name, on },
+        Action::SwitchRule => {
+            model.undo.push(UndoStep::RuleSwitch { name: name.clone(), on: !on });
+            RuleCommand::Switch { name, on }
+        }
         Action::RuleUp => RuleCommand::Move { name, up: true },
         Action::RuleDown => RuleCommand::Move { name, up: false },
         Action::RemoveRule => {
@@ -72,7 +76,7 @@ pub(super) fn change(model: &mut Model, action: Action) {
         }
         Action::RemoveRuleNow => {
             model.popup = None;
-            model.undo.push(UndoStep::Rule(name.clone(), text));
+            model.undo.push(UndoStep::Rule(before));
             model.notify("taken away: `<rules undo-last>` brings it back");
             RuleCommand::Remove { name }
         }

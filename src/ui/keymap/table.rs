@@ -358,7 +358,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         &["u"],
         A::UndoLast,
         "",
-        "bring back the rule that was taken away last, or take back what was done since",
+        "bring back the rule taken away last, or switch back the one switched since",
     )
     .when(Model::can_undo),
     key(

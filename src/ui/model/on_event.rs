@@ -243,6 +243,7 @@ impl Model {
         tape.list.go_to(&tape.rows, 0);
         tape.list.unfollowed = true;
         tape.go_to_goal();
+        self.undo.forget_tapes();
         self.tape = Some(tape);
         (self.screen, self.pane) = (ScreenKind::Messages, Pane::List);
     }

@@ -1,27 +1,75 @@
 //! What was done last, as far as it can be taken back; of what has left, why it cannot.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Model;
 use super::message_rows::MessageMark;
+use super::{Model, ScreenKind};
 use crate::envelope::Seq;
-use crate::event::{Command, Holding, RuleCommand};
+use crate::event::{Command, Holding, RuleCommand, RuleStatus};
 
 /// Steps that are remembered.
 const MOST: usize = 100;
 
 /// How something was before.
 pub(crate) enum UndoStep {
-    /// What was written of a message and not sent; `None`: nothing.
-    Draft(Seq, Option<Arc<Vec<String>>>),
+    Draft(DraftBefore),
     /// Marks and comments, of the tape that was open.
     Marks(Option<PathBuf>, Vec<(Seq, MessageMark)>),
-    Holding(Holding),
-    /// A rule that was taken away: its name, and what stood there.
-    Rule(String, String),
+    Holding {
+        before: Holding,
+        set: Holding,
+    },
+    /// A rule that was taken away.
+    Rule(RuleBefore),
+    /// A rule that was on or off.
+    RuleSwitch {
+        name: String,
+        on: bool,
+    },
     /// It has left, and nothing brings it back: says so, and what can be done instead.
     Gone(String),
+}
+
+pub(crate) struct DraftBefore {
+    seq: Seq,
+    /// What was written of it and not sent; `None`: nothing.
+    lines: Option<Arc<Vec<String>>>,
+    /// It was written of a held message: of one that has left it means nothing.
+    is_of_held: bool,
+}
+
+/// A rule as it stood among the others.
+pub(crate) struct RuleBefore {
+    name: String,
+    text: String,
+    is_on: bool,
+    /// Its file, and the rule behind it there.
+    place: String,
+    next: Option<String>,
+}
+
+impl RuleBefore {
+    pub(crate) fn of(rule: &RuleStatus, all: &[RuleStatus]) -> Self {
+        let behind = all.iter().skip_while(|other| other.name != rule.name).nth(1);
+        Self {
+            name: rule.name.clone(),
+            text: rule.text.clone(),
+            is_on: rule.is_on,
+            place: rule.place.clone(),
+            next: behind.filter(|other| other.place == rule.place).map(|other| other.name.clone()),
+        }
+    }
+
+    /// How far up from the end its place is, where a new rule comes into the same file; `None`: it stays behind all.
+    fn steps_up(&self, all: &[RuleStatus]) -> Option<usize> {
+        let is_last_file = all.last().is_none_or(|last| last.place == self.place);
+        let up = match &self.next {
+            Some(next) => all.len() - all.iter().position(|rule| rule.name == *next)?,
+            None => 0,
+        };
+        is_last_file.then_some(up)
+    }
 }
 
 #[derive(Default)]
@@ -34,11 +82,34 @@ impl UndoSteps {
         }
         self.0.push(step);
     }
+
+    /// A held message has left: of what was written of it, why it cannot be taken back.
+    pub(crate) fn left(&mut self, seq: Seq, why: &str) {
+        let is_of = |step: &UndoStep| matches!(step, UndoStep::Draft(draft) if draft.seq == seq && draft.is_of_held);
+        self.0.iter_mut().filter(|step| is_of(step)).for_each(|step| *step = UndoStep::Gone(why.to_owned()));
+    }
+
+    /// Marks of a tape go with its list.
+    pub(crate) fn forget_tapes(&mut self) {
+        self.0.retain(|step| !matches!(step, UndoStep::Marks(Some(_), _)));
+    }
 }
 
 impl Model {
     pub(crate) fn can_undo(&self) -> bool {
-        !self.undo.0.is_empty()
+        self.last_step().is_some()
+    }
+
+    /// The last step that belongs to what is shown: what cannot be seen is not taken back.
+    fn last_step(&self) -> Option<usize> {
+        let tape = self.tape.as_ref().map(|tape| &tape.path);
+        let belongs = |step: &UndoStep| match (step, self.screen) {
+            (UndoStep::Rule(_) | UndoStep::RuleSwitch { .. }, screen) => screen == ScreenKind::Rules,
+            (_, ScreenKind::Rules) => false,
+            (UndoStep::Marks(of, _), screen) => screen != ScreenKind::Queue && of.as_ref() == tape,
+            _ => true,
+        };
+        self.undo.0.iter().rposition(belongs)
     }
 
     /// Keeps what was written of a message, or lets go of it.
@@ -46,8 +117,13 @@ impl Model {
         let is_other = self.queue.drafts.get(&seq) != draft.as_ref();
         let before = self.swap_draft(seq, draft);
         if is_other {
-            self.undo.push(UndoStep::Draft(seq, before));
+            let is_of_held = self.is_held(seq);
+            self.undo.push(UndoStep::Draft(DraftBefore { seq, lines: before, is_of_held }));
         }
+    }
+
+    fn is_held(&self, seq: Seq) -> bool {
+        self.observed.held.values().any(|held| held.envelope.seq == seq)
     }
 
     fn swap_draft(&mut self, seq: Seq, draft: Option<Arc<Vec<String>>>) -> Option<Arc<Vec<String>>> {
@@ -60,7 +136,8 @@ impl Model {
     /// Holds something else from now on.
     pub(crate) fn set_holding(&mut self, holding: Holding) {
         if holding != self.observed.holding {
-            self.undo.push(UndoStep::Holding(self.observed.holding.clone()));
+            let before = self.observed.holding.clone();
+            self.undo.push(UndoStep::Holding { before, set: holding.clone() });
         }
         self.send(Command::SetHolding(holding));
     }
@@ -71,17 +148,16 @@ impl Model {
         self.undo.push(UndoStep::Marks(tape, before));
     }
 
+    /// A step that is refused stays, and what is older waits behind it.
     pub(crate) fn undo_last(&mut self) {
-        match self.undo.0.pop() {
-            Some(UndoStep::Draft(seq, before)) => {
-                self.notify(match &before {
-                    Some(_) => format!("{seq} has its draft of before again"),
-                    None => format!("{seq} has no draft again: it is as it came"),
-                });
-                self.swap_draft(seq, before);
-            }
-            Some(UndoStep::Marks(tape, before)) => self.put_marks(tape.as_deref(), &before),
-            Some(UndoStep::Holding(before)) => {
+        let Some(at) = self.last_step() else { return };
+        if let Some(why) = self.why_not_undone(at) {
+            return self.warn(why);
+        }
+        match self.undo.0.remove(at) {
+            UndoStep::Draft(draft) => self.put_draft(draft),
+            UndoStep::Marks(_, before) => self.put_marks(&before),
+            UndoStep::Holding { before, .. } => {
                 self.notify(match (before.on, before.filter.is_empty()) {
                     (true, _) => format!("held again: {}", before.filter),
                     (false, true) => "nothing is held again; what waits stays held".to_owned(),
@@ -89,28 +165,77 @@ impl Model {
                 });
                 self.send(Command::SetHolding(before));
             }
-            Some(UndoStep::Rule(name, text)) => {
-                self.notify(format!("`{name}` is back, behind all others: `<rules rule-up>` moves it up"));
-                self.rules_screen.expect(name);
-                self.send(Command::Rules(RuleCommand::Add { text }));
+            UndoStep::Rule(rule) => self.put_rule(rule),
+            UndoStep::RuleSwitch { name, on } => {
+                self.notify(format!("`{name}` is {} again", if on { "on" } else { "off" }));
+                self.send(Command::Rules(RuleCommand::Switch { name, on }));
             }
-            Some(UndoStep::Gone(why)) => self.warn(why),
-            None => {}
+            UndoStep::Gone(why) => self.warn(why),
         }
     }
 
-    fn put_marks(&mut self, tape: Option<&Path>, before: &[(Seq, MessageMark)]) {
-        if tape != self.tape.as_ref().map(|tape| tape.path.as_path()) {
-            return self.warn("it was of a list that is not shown now, and is left as it is");
+    fn why_not_undone(&self, at: usize) -> Option<String> {
+        let UndoStep::Holding { set, .. } = &self.undo.0[at] else { return None };
+        if self.is_of_several() {
+            return Some(
+                "each tapline held what it held before, which is not known here: `<messages hold>` holds in all"
+                    .to_owned(),
+            );
         }
+        (*set != self.observed.holding)
+            .then(|| "the hold is not what was set here: another screen has changed it, and it stays".to_owned())
+    }
+
+    fn is_of_several(&self) -> bool {
+        self.metrics.figures.as_ref().is_some_and(|figures| figures.taplines > 1)
+    }
+
+    fn put_draft(&mut self, draft: DraftBefore) {
+        let seq = draft.seq;
+        if draft.is_of_held && !self.is_held(seq) {
+            return self.warn(format!("{seq} is not held any more: what was written of it has gone with it"));
+        }
+        self.notify(match &draft.lines {
+            Some(_) => format!("{seq} has its draft of before again"),
+            None => format!("{seq} has no draft again: it is as it came"),
+        });
+        self.swap_draft(seq, draft.lines);
+    }
+
+    /// It comes in behind all others, and moves up from there.
+    fn put_rule(&mut self, rule: RuleBefore) {
+        let up = if self.is_of_several() { None } else { rule.steps_up(self.rules()) };
+        let name = rule.name;
+        let off = if rule.is_on { "" } else { ", and off as it was" };
+        self.notify(match up {
+            Some(_) => format!("`{name}` is back in its place{off}"),
+            None => format!("`{name}` is back, behind all others{off}: `<rules rule-up>` moves it up within its file"),
+        });
+        self.rules_screen.expect(name.clone());
+        self.send(Command::Rules(RuleCommand::Add { text: rule.text }));
+        for _ in 0..up.unwrap_or(0) {
+            self.send(Command::Rules(RuleCommand::Move { name: name.clone(), up: true }));
+        }
+    }
+
+    fn put_marks(&mut self, before: &[(Seq, MessageMark)]) {
         let (rows, list) = self.rows_mut();
         for (seq, mark) in before {
             rows.set_mark(*seq, mark.clone());
             list.changed(rows, *seq, false);
         }
         self.notify(match before {
-            [(seq, _)] => format!("{seq} is marked and commented as before"),
-            all => format!("{} are marked as before", all.len()),
+            [(seq, mark)] => format!("{seq} is {}", marked_words(mark)),
+            all => format!("{} are marked again", all.len()),
         });
+    }
+}
+
+fn marked_words(mark: &MessageMark) -> &'static str {
+    match (mark.is_marked, mark.comment.is_empty()) {
+        (true, true) => "marked, and has no comment",
+        (true, false) => "marked, and has its comment of before",
+        (false, true) => "not marked any more",
+        (false, false) => "not marked, and has its comment of before",
     }
 }

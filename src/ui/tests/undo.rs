@@ -2,7 +2,10 @@
 
 use super::rig::busy;
 use crate::envelope::Seq;
-use crate::event::{Command, Holding, RuleCommand};
+use std::sync::Arc;
+
+use crate::event::figures::Figures;
+use crate::event::{Command, Event, Holding, RuleCommand};
 
 #[test]
 fn undo_takes_back_drafts_one_after_the_other() {
@@ -56,9 +59,62 @@ fn undo_holds_again_what_was_held() {
     let before = rig.model.observed.holding.clone();
     rig.press("I k");
     rig.commands();
+    assert!(rig.press("u").commands().is_empty(), "the hold is not yet what was set");
+    rig.on_event(Event::Holding(Holding { on: false, ..before.clone() }));
     let commands = rig.press("u").commands();
     let [Command::SetHolding(Holding { on: true, filter })] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*filter, before.filter);
+}
+
+#[test]
+fn undo_leaves_a_hold_that_is_not_its_own() {
+    let mut rig = busy(120, 36);
+    let before = rig.model.observed.holding.clone();
+    rig.press("I k");
+    rig.commands();
+    rig.on_event(Event::Holding(Holding { on: true, filter: "~tool other".to_owned() }));
+    for _ in 0..2 {
+        let picture = rig.press("u").picture();
+        assert!(picture.contains("another screen has changed it") && rig.commands().is_empty(), "{picture}");
+    }
+    rig.on_event(Event::Holding(Holding { on: false, ..before }));
+    rig.on_event(Event::Figures(Arc::new(Figures { taplines: 3, ..Figures::default() })));
+    let picture = rig.press("u").picture();
+    assert!(picture.contains("each tapline held what it held before") && rig.commands().is_empty(), "{picture}");
+}
+
+#[test]
+fn undo_of_a_draft_whose_message_has_left_says_so() {
+    let mut rig = busy(120, 36);
+    rig.press("2 e").typing("x").press("esc V a");
+    rig.commands();
+    for _ in 0..3 {
+        let picture = rig.press("u").picture();
+        assert!(picture.contains("has gone out, and nothing takes that back"), "{picture}");
+    }
+    assert!(rig.model.queue.drafts.is_empty());
+}
+
+#[test]
+fn undo_on_the_rules_takes_nothing_else_back() {
+    let mut rig = busy(120, 36);
+    super::scenes::rules(&mut rig);
+    rig.press("1 I k 3");
+    rig.commands();
+    assert!(rig.press("u").commands().is_empty());
+    let rule = rig.model.selected_rule().unwrap().clone();
+    rig.press("space");
+    rig.commands();
+    let commands = rig.press("u").commands();
+    let [Command::Rules(RuleCommand::Switch { name, on })] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!((name, *on), (&rule.name, rule.is_on));
+}
+
+#[test]
+fn undo_says_what_a_mark_is_now() {
+    let mut rig = busy(120, 36);
+    let picture = rig.press(": 1 1 8 9 enter m u").picture();
+    assert!(picture.contains("#1189 is not marked any more"), "{picture}");
 }
 
 #[test]
@@ -69,7 +125,7 @@ fn undo_brings_a_rule_back() {
     rig.press("D y");
     rig.commands();
     let commands = rig.press("u").commands();
-    let [Command::Rules(RuleCommand::Add { text })] = &commands[..] else { panic!("{commands:?}") };
+    let [Command::Rules(RuleCommand::Add { text }), ..] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(*text, rule.text);
-    assert!(rig.picture().contains(&format!("`{}` is back, behind all others", rule.name)), "{}", rig.picture());
+    assert!(rig.picture().contains(&format!("`{}` is back", rule.name)), "{} {commands:?}", rig.picture());
 }

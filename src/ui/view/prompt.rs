@@ -95,7 +95,7 @@ fn note(model: &Model, prompt: &Prompt) -> String {
             format!("{} of {}{scan}", grouped(list.len(rows) as u64), grouped(rows.len() as u64))
         }
         (None, PromptKind::Hold) => "holds requests and replies that match".to_owned(),
-        (None, PromptKind::Comment) => "found by `~comment`; nothing takes it away".to_owned(),
+        (None, PromptKind::Comment) => "found by `~comment`; an empty line removes it".to_owned(),
         (None, PromptKind::TapeName) => "a word, without directory and ending".to_owned(),
         (None, PromptKind::TapeNote) => "written onto the tape; `tapline tape show` has it".to_owned(),
         (None, PromptKind::Pipe) => "such as `jq .params`; what it prints is shown".to_owned(),
