@@ -248,6 +248,16 @@ mod tests {
         differences.map(|it| format!("{} {} -> {}", it.path, show(it.expected), show(it.got))).collect()
     }
 
+    proptest! {
+        /// Whichever side has more to say.
+        #[test]
+        fn text_that_goes_on_differs(text in "[a-zA-Z .!é]{0,12}", more in "[ .!?é]{1,3}[xyzé!]{1,4}") {
+            let (short, long) = (serde_json::json!({ "a": text }).to_string(), serde_json::json!({ "a": text + &more }).to_string());
+            prop_assert_eq!(differences(&short, &long, &[]).len(), 1);
+            prop_assert_eq!(differences(&long, &short, &[]).len(), 1);
+        }
+    }
+
     #[test]
     fn compare_is_by_value_and_not_by_spelling() {
         for (expected, got, found) in [
@@ -256,6 +266,9 @@ mod tests {
             (r#"{"a":1.10}"#, r#"{"a":11e-1}"#, &[]),
             (r#"{"a":1,"a":2}"#, r#"{"a":2}"#, &[]),
             (r#"{"a":1}"#, r#"{"a":"1"}"#, &[r#".a 1 -> "1""#]),
+            (r#"{"a":"hello"}"#, r#"{"a":"hello!"}"#, &[r#".a "hello" -> "hello!""#]),
+            (r#"{"a":"hello!"}"#, r#"{"a":"hello"}"#, &[r#".a "hello!" -> "hello""#]),
+            (r#"{"a":""}"#, r#"{"a":" and more"}"#, &[r#".a "" -> " and more""#]),
             (r#"{"a":null}"#, "{}", &[".a null -> nothing"]),
             ("{}", r#"{"a":{"b":1}}"#, &[r#".a nothing -> {"b":1}"#]),
             ("[1,2,3]", "[1,3]", &["[1] 2 -> 3", "[2] 3 -> nothing"]),

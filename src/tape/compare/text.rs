@@ -97,12 +97,11 @@ impl<'t> PairReader<'t, '_> {
                 return Some(if left[..lengths.0] == right[..lengths.1] { Piece::Same } else { Piece::Differs });
             }
         }
-        let (c, other) = (left.chars().next()?, right.chars().next());
-        if Some(c) != other {
-            // One side ends, or goes on otherwise.
+        let Some(c) = left.chars().next().filter(|c| right.starts_with(*c)) else {
+            // One side ends, either of them, or goes on otherwise.
             (self.at, self.got_at) = (self.expected.len(), self.got.len());
             return Some(Piece::Lost);
-        }
+        };
         self.at += c.len_utf8();
         self.got_at += c.len_utf8();
         Some(Piece::Same)
