@@ -78,22 +78,10 @@ fn summary(config: &Config, upstreams: &[UpstreamChoice]) -> String {
         push_line(&mut text, "upstreams", "none: the command line names one");
     }
     push_line(&mut text, "records to", recorded(&watch));
-    if let Some(filter) = watch.hold.filter(|filter| !filter.trim().is_empty()) {
+    if let Some(filter) = watch.hold.as_ref().filter(|filter| !filter.trim().is_empty()) {
         push_line(&mut text, "holds", filter);
     }
-    for (client, patience) in &watch.patience {
-        push_line(
-            &mut text,
-            "patience",
-            format!(
-                "{client} waits {} for a reply",
-                micros_with_unit(u64::try_from(patience.as_micros()).unwrap_or(u64::MAX))
-            ),
-        );
-    }
-    if watch.bell {
-        push_line(&mut text, "bell", "rings when a client is about to give up what is held");
-    }
+    push_patience(&mut text, &watch);
     if control.address.is_none() {
         push_line(&mut text, "control", "off: `tapline attach` does not find it");
     }
@@ -102,6 +90,17 @@ fn summary(config: &Config, upstreams: &[UpstreamChoice]) -> String {
         push_line(&mut text, "settings of", sections.join(", "));
     }
     text
+}
+
+/// How long clients wait, and whether somebody hears that.
+fn push_patience(text: &mut String, watch: &WatchOptions) {
+    for (client, patience) in &watch.patience {
+        let patience = micros_with_unit(u64::try_from(patience.as_micros()).unwrap_or(u64::MAX));
+        push_line(text, "patience", format!("{client} waits {patience} for a reply"));
+    }
+    if watch.bell {
+        push_line(text, "bell", "rings when a client is about to give up what is held");
+    }
 }
 
 /// Said where there is nothing to check.

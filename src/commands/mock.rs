@@ -26,7 +26,8 @@ use crate::proxy::front::routes::MountSpec;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
 use crate::tape::mock::{
-    LiveValues, MockFallback, MockOptions, MockOrder, MockRepeats, MockedFields, MutationPlan, OpenUpstream, TapeMock,
+    LiveValues, MockFallback, MockOptions, MockOrder, MockRepeats, MockTally, MockedFields, MutationPlan, OpenUpstream,
+    TapeMock,
 };
 use crate::upstream::pool::{self, Pool, Restart};
 use crate::upstream::retry::Retry;
@@ -67,19 +68,23 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
             }
         }
     }?;
-    if let Some(real) = real {
-        real.close().await;
-    }
-    let tally = mock.tally();
-    if launched_by == LaunchedBy::Operator || tally.missed > 0 {
-        print_stderr(&format!("tapline: mock: {tally}"));
-    }
+    end(real, &mock.tally(), launched_by).await;
     // A test ends it by a signal: what counts is whether the test stayed on the tape.
-    Ok(match (strict, tally.missed) {
+    Ok(match (strict, mock.tally().missed) {
         (false, _) => status,
         (true, 0) => ExitCode::SUCCESS,
         (true, _) => ExitCode::FAILURE,
     })
+}
+
+/// Lets go of the real server, and says what came of it all.
+async fn end(real: Option<RealServer>, tally: &MockTally, launched_by: LaunchedBy) {
+    if let Some(real) = real {
+        real.close().await;
+    }
+    if launched_by == LaunchedBy::Operator || tally.missed > 0 {
+        print_stderr(&format!("tapline: mock: {tally}"));
+    }
 }
 
 /// The real server behind a mock, with a spine of its own: what passes there was decided on in front of the mock.

@@ -62,15 +62,7 @@ fn seam_line(model: &Model, text: &str, width: usize) -> Line<'static> {
 
 fn title(model: &Model, width: u16) -> Line<'static> {
     let (rows, list) = model.messages();
-    // Both ends of a tape's name tell it from others: when it began, and its session.
-    let room = (usize::from(width) / 3).clamp(8, 40);
-    let titled = |tape: &OpenTape| text::fit_ends(&text::sanitize(&tape_title(&tape.path)), room);
-    let name = match &model.tape {
-        Some(tape) if tape.is_whole && width < 60 => format!("Tape {} (recorded)", titled(tape)),
-        Some(tape) if tape.is_whole => format!("Tape {} (recorded, not live)", titled(tape)),
-        Some(tape) => format!("Tape {} (being read)", titled(tape)),
-        None => "Messages".to_owned(),
-    };
+    let name = list_name(model.tape.as_ref(), width);
     // Those of a shadow are left out where nothing is chosen, and so not counted. In pairs replies have no row of their own.
     let is_chosen = list.only.is_some() || list.filter.is_some() || list.pairs;
     let all = if is_chosen { rows.len() } else { list.len(rows) };
@@ -99,6 +91,18 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         spans.push(styled(model, Role::Dim, format!("{} shown ", grouped(list.len(rows) as u64))));
     }
     Line::from(spans)
+}
+
+/// What is listed. Both ends of a tape's name tell it from others: when it began, and its session.
+fn list_name(tape: Option<&OpenTape>, width: u16) -> String {
+    let room = (usize::from(width) / 3).clamp(8, 40);
+    let Some(tape) = tape else { return "Messages".to_owned() };
+    let titled = text::fit_ends(&text::sanitize(&tape_title(&tape.path)), room);
+    match tape.is_whole {
+        true if width < 60 => format!("Tape {titled} (recorded)"),
+        true => format!("Tape {titled} (recorded, not live)"),
+        false => format!("Tape {titled} (being read)"),
+    }
 }
 
 /// Messages for which there is no memory.
