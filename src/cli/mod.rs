@@ -364,7 +364,7 @@ Examples:
   tapline help exit-statuses        what each exit status means")]
     Help(HelpArgs),
     /// End the children of a tapline that was killed
-    #[command(name = crate::upstream::guardian::SUBCOMMAND, hide = true)]
+    #[command(name = crate::children::guardian::SUBCOMMAND, hide = true)]
     Guardian {
         /// The tapline whose children are meant
         tapline: Option<u32>,

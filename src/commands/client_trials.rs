@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{ChildStderr, Command};
 
 use super::help::print;
 use crate::app::Core;
+use crate::children::guardian::{GroupRole, Guardian};
 use crate::exit::ExitError;
 use crate::screen::Signals;
 use crate::tape::mock::{MutationPlan, TapeMock};
@@ -96,34 +96,16 @@ fn told(verdict: TrialVerdict, change: &str, end: &ClientEnd, said: &str) -> Str
 
 /// Runs it to its end, with all that it starts. Returns what it said last on stderr.
 async fn run_client(command: &str) -> Result<(ClientEnd, String), ExitError> {
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .context("`--client` cannot be started")?;
-    // Also where this is not waited for to its end.
-    let _group = ClientGroup(child.id());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let started = Guardian::of_process().and_then(|guardian| guardian.spawn(&mut shell, GroupRole::Program));
+    // The group ends also where this is not waited for to its end.
+    let (mut child, _group) = started.context("`--client` cannot be started")?;
     let stderr = child.stderr.take();
     let run = async { tokio::join!(child.wait(), last_words(stderr)) };
     match tokio::time::timeout(PATIENCE, run).await {
         Ok((status, said)) => Ok((ClientEnd::Exited(status?), said)),
         Err(_) => Ok((ClientEnd::Hung, String::new())),
-    }
-}
-
-/// A process group that ends with this.
-struct ClientGroup(Option<u32>);
-
-impl Drop for ClientGroup {
-    fn drop(&mut self) {
-        let group = self.0.and_then(|group| i32::try_from(group).ok()).and_then(Pid::from_raw);
-        if let Some(group) = group {
-            // It may be gone already.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 }
 

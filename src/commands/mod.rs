@@ -42,6 +42,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use self::remote::RemoteTapes;
+use crate::children::{guardian, orphans};
 use crate::cli::{
     Cli, CliCommand, ColorArg, DemoArgs, HelpArgs, ManArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand,
 };
@@ -50,7 +51,6 @@ use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
 use crate::logging::{self, LogPlace};
 use crate::net::descriptors;
-use crate::upstream::{guardian, orphans};
 
 /// Threads for all that is on no connection of a client: those have threads of their own, one a core.
 const BESIDE_THE_WIRE: usize = 2;

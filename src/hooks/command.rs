@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::HookJob;
 use super::result::id_of;
+use crate::children::guardian::{GroupRole, GuardedGroup, Guardian};
 
 /// The longest line of an answer.
 const LONGEST: usize = 64 << 20;
@@ -20,6 +21,8 @@ const REST: Duration = Duration::from_secs(1);
 /// A program that runs.
 struct RunningHook {
     child: Child,
+    /// It ends with all that it started.
+    group: GuardedGroup,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     waiting: HashMap<u64, WaitingJob>,
@@ -72,14 +75,13 @@ impl RunningHook {
         let (program, arguments) = words.split_first().ok_or("it has no program")?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // A group of its own, to end with all that it started.
-        command.process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|why| format!("`{program}` cannot be started: {why}"))?;
+        let started = Guardian::of_process().and_then(|guardian| guardian.spawn(&mut command, GroupRole::Program));
+        let (mut child, group) = started.map_err(|why| format!("`{program}` cannot be started: {why}"))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(format!("`{program}` has no pipes"));
         };
         let lines = BufReader::new(stdout).lines();
-        Ok(Self { child, stdin, lines, waiting: HashMap::new(), started: Instant::now() })
+        Ok(Self { child, group, stdin, lines, waiting: HashMap::new(), started: Instant::now() })
     }
 
     /// Asks and reads answers until it fails.
@@ -135,24 +137,11 @@ impl RunningHook {
         }
     }
 
-    async fn end(mut self) {
-        // It may have ended by itself.
-        self.kill_group();
-        let _ = self.child.wait().await;
-    }
-
-    fn kill_group(&self) {
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(group) = group {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
-    }
-}
-
-impl Drop for RunningHook {
-    fn drop(&mut self) {
-        // One that was waited for has no number any more.
-        self.kill_group();
+    async fn end(self) {
+        let Self { mut child, group, .. } = self;
+        drop(group);
+        // It has been killed, or had ended by itself.
+        let _ = child.wait().await;
     }
 }
 

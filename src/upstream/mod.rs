@@ -8,9 +8,7 @@
 pub mod embedded;
 mod encoding;
 mod error;
-pub mod guardian;
 pub mod http;
-pub mod orphans;
 pub mod output;
 pub mod pool;
 pub mod processes;

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
 use super::embedded::{EmbeddedEnds, EmbeddedServer};
-use super::guardian::{GuardedGroup, Guardian};
-use super::orphans;
 use super::output::{MOST_UNREAD, Output, OutputSender, StderrPiece, item_of, one_line};
+use crate::children::guardian::{GroupRole, GuardedGroup, Guardian, signal_group};
+use crate::children::orphans;
 use crate::message::Message;
 use crate::net::backlog::{Backlog, BacklogReader, ByteRoom, EntryNumber, RoomShare, backlog};
 use crate::net::descriptors;
@@ -124,8 +124,7 @@ impl ChildPipe {
         room: impl Send + 'static,
         longest: usize,
     ) -> Result<(Self, mpsc::Receiver<Output>), UpstreamError> {
-        let mut child = start(command)?;
-        let watch = child.id().map(|group| guardian.watch(group));
+        let (mut child, group) = start(command, guardian)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (pipe, lines_to_write) = Self::with_group(child.id());
         let (outputs, receiver) = mpsc::channel(LINES_WAITING);
@@ -143,12 +142,12 @@ impl ChildPipe {
         let (exit, guardian, command) = (Arc::clone(&pipe.exit), guardian.clone(), command.label());
         tokio::spawn(async move {
             let (closing, gone, ended) = tokens;
-            let status = until_ended(child, &closing, watch).await;
+            let status = until_ended(child, &closing, group).await;
             // It is set here alone.
             let _ = exit.set(status.as_ref().map_or(1, |status| exit_code(*status)));
             gone.cancel();
             drop(room);
-            if guardian.is_idle() {
+            if !guardian.has_server() {
                 // One that does not go even when it is killed is not waited for.
                 let _ = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(orphans::end)).await;
             }
@@ -268,8 +267,8 @@ impl ChildPipe {
 
     /// Passes a signal on to the child and all it started; `false` where it is no process.
     pub fn signal(&self, signal: rustix::process::Signal) -> bool {
-        if self.exit.get().is_none() {
-            send_signal(self.group, signal);
+        if let Some(group) = self.group() {
+            signal_group(group, signal);
         }
         self.group.is_some()
     }
@@ -297,20 +296,19 @@ impl Drop for ChildPipe {
     }
 }
 
-fn start(command: &CommandLine) -> Result<Child, UpstreamError> {
-    let child = Command::new(&command.program)
+fn start(command: &CommandLine, guardian: &Guardian) -> Result<(Child, GuardedGroup), UpstreamError> {
+    let mut process = Command::new(&command.program);
+    process
         .args(&command.arguments)
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| cannot_start(command, &error))?;
+        .stderr(Stdio::piped());
+    let (child, group) =
+        guardian.spawn(&mut process, GroupRole::Server).map_err(|error| cannot_start(command, &error))?;
     child.id().into_iter().for_each(descriptors::restore_limit_of);
     child.stdin.iter().for_each(descriptors::note);
-    Ok(child)
+    Ok((child, group))
 }
 
 fn cannot_start(command: &CommandLine, error: &std::io::Error) -> UpstreamError {
@@ -502,9 +500,8 @@ fn remember(piece: &[u8], last_words: &mut VecDeque<String>) {
 async fn until_ended(
     mut child: Child,
     closing: &CancellationToken,
-    watch: Option<GuardedGroup>,
+    group: GuardedGroup,
 ) -> std::io::Result<ExitStatus> {
-    let group = child.id();
     let by_itself = tokio::select! {
         status = child.wait() => Some(status),
         () = closing.cancelled() => None,
@@ -515,11 +512,11 @@ async fn until_ended(
         None => match tokio::time::timeout(PATIENCE, child.wait()).await {
             Ok(status) => status,
             Err(_) => {
-                send_signal(group, rustix::process::Signal::TERM);
+                group.signal(rustix::process::Signal::TERM);
                 match tokio::time::timeout(PATIENCE, child.wait()).await {
                     Ok(status) => status,
                     Err(_) => {
-                        send_signal(group, rustix::process::Signal::KILL);
+                        group.signal(rustix::process::Signal::KILL);
                         child.wait().await
                     }
                 }
@@ -527,7 +524,7 @@ async fn until_ended(
         },
     };
     // Whatever it started and left behind goes with it.
-    drop(watch);
+    drop(group);
     status
 }
 
@@ -535,14 +532,6 @@ fn exit_code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-}
-
-fn send_signal(group: Option<u32>, signal: rustix::process::Signal) {
-    let pid = group.and_then(|group| i32::try_from(group).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // The group may be gone already: that is what was wanted.
-        let _ = rustix::process::kill_process_group(pid, signal);
-    }
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use crate::children::guardian::Guardian;
 use crate::secret::Label;
 use crate::upstream::Upstream;
-use crate::upstream::guardian::Guardian;
 use crate::upstream::pool::{self, Pool};
 use crate::upstream::site::Site;
 use crate::upstream::sse::SseUpstream;

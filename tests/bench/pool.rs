@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tapline::upstream::guardian::Guardian;
+use tapline::children::guardian::Guardian;
 use tapline::upstream::pool::{Pool, Settings};
 use tapline::upstream::stdio::CommandLine;
 use tokio_util::sync::CancellationToken;

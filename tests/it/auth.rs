@@ -599,7 +599,7 @@ async fn legacy_sse_checks_the_token_on_stream_and_post() {
     let section = [known("ann", "one", "scopes = []"), known("bob", "two", "")].concat();
     let section = format!("{section}[[require]]\nmethod = \"tools/*\"\nscopes = \"use\"\n");
     let child = tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap();
-    let guardian = tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary());
+    let guardian = tapline::children::guardian::Guardian::new(crate::support::tapline_binary());
     let rig = Rig::start(guarded(Settings::new(Target::command(child, guardian)), &section)).await;
     let mut client = LegacySseClient::open_with(rig.address(), "authorization: Bearer one\r\n").await;
     assert_eq!(client.post(PING).await.status(), "202");
@@ -623,7 +623,7 @@ async fn rmcp_client_with_a_token_works() {
     let issuer = Issuer::new("RS256", "a");
     let section = signed(&file(dir.path(), &jwks([&issuer])), "");
     let words = crate::support::child::role("rmcp");
-    let guardian = tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary());
+    let guardian = tapline::children::guardian::Guardian::new(crate::support::tapline_binary());
     let target = Target::command(tapline::upstream::stdio::CommandLine::new(&words).unwrap(), guardian);
     let rig = Rig::start(guarded(Settings::new(target), &section)).await;
     let config = StreamableHttpClientTransportConfig::with_uri(rig.url()).auth_header(issuer.token(&json!({})));

@@ -378,6 +378,42 @@ async fn guardian_that_dies_is_followed_by_another() {
     alive.ended().await;
 }
 
+#[tokio::test]
+async fn program_of_a_hook_ends_with_a_tapline_that_is_killed() {
+    let (alive, place) = (ProcessAlive::new(), tempfile::tempdir().unwrap());
+    let (hook, rules) = (place.path().join("hook.sh"), place.path().join("rules.toml"));
+    // It lets the call go, and never reads its stdin again.
+    let answer = r#"{"id":%s,"result":{}}"#;
+    let script = format!(
+        "{}trap '' TERM\nread -r line\nid=${{line#*'\"id\":'}}\nprintf '{answer}\\n' \"${{id%%,*}}\"\nwhile :; do sleep 1000; done",
+        alive.line()
+    );
+    std::fs::write(&hook, script).unwrap();
+    let action = format!("{{ hook = {{ command = [\"sh\", \"{}\"], timeout = \"60s\" }} }}", hook.display());
+    std::fs::write(&rules, format!("[[rule]]\nname = \"r\"\nwhen = \"~q ~m tools/call\"\ndo = {action}\n")).unwrap();
+    let server = format!("read -r call; echo '{RESULT}'; cat");
+    let mut launched = Launched::start(&["--rules", rules.to_str().unwrap(), "--", "sh", "-c", &server]);
+    launched.say(CALL).await;
+    assert_eq!(launched.message().await, serde_json::from_str::<serde_json::Value>(RESULT).unwrap());
+    launched.signal("KILL");
+    alive.ended().await;
+}
+
+#[tokio::test]
+async fn client_that_is_tried_at_a_mock_ends_with_a_tapline_that_is_killed() {
+    let (alive, started, place) = (ProcessAlive::new(), ProcessAlive::new(), tempfile::tempdir().unwrap());
+    let file = place.path().join("client.sh");
+    let script = format!("{}trap '' TERM\n({})\nwhile :; do sleep 1000; done", alive.line(), started.line().trim_end());
+    std::fs::write(&file, script).unwrap();
+    let mut mock = tokio::process::Command::from(crate::support::binary::command());
+    let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+    mock.args(["mock", tape, "--no-record", "--no-control", "--mutate", "7", "--client"]);
+    let mut mock = mock.arg(format!("sh {}", file.display())).stdin(std::process::Stdio::null()).spawn().unwrap();
+    started.ended().await;
+    mock.kill().await.unwrap();
+    alive.ended().await;
+}
+
 /// The guardian of a process, once it is there and is another than that.
 async fn guardian_of(process: u32, other: Option<i32>) -> i32 {
     let is_it = |pid: &i32| {

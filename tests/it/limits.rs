@@ -110,7 +110,7 @@ async fn refused_client_gets_no_session_and_no_child() {
     let (settings, _clock) = limited(
         Settings::new(tapline::upstream::target::Target::command(
             tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap(),
-            tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary()),
+            tapline::children::guardian::Guardian::new(crate::support::tapline_binary()),
         )),
         "[[limits]]\nper = \"client\"\nrate = \"1/h\"\nmethod = \"initialize\"\n",
     );
@@ -190,7 +190,7 @@ async fn legacy_sse_clients_are_limited() {
     let (settings, clock) = limited(
         Settings::new(tapline::upstream::target::Target::command(
             tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap(),
-            tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary()),
+            tapline::children::guardian::Guardian::new(crate::support::tapline_binary()),
         )),
         "[[limits]]\nper = \"session\"\nrate = \"1/m\"\n",
     );

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{Restart, Section, Settings};
 use super::UpstreamError;
 use super::embedded::EmbeddedServer;
-use super::guardian::Guardian;
 use super::output::Output;
 use super::stdio::{ChildPipe, CommandLine};
+use crate::children::guardian::Guardian;
 use crate::net::backoff::doubling;
 use crate::secret::{GivenSecrets, Label};
 

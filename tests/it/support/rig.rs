@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tapline::app::{Core, Settings};
+use tapline::children::guardian::Guardian;
 use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
 use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Landmark, Level, LogLine, OnQuit, Then, Ticket};
-use tapline::upstream::guardian::Guardian;
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::pool::{self, Pool};
 use tapline::upstream::sse::SseUpstream;

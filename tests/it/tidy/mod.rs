@@ -13,13 +13,14 @@ use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the common vocabulary into those who use it.
-const IMPORTS: [(&str, &str); 43] = [
+const IMPORTS: [(&str, &str); 44] = [
     ("files", ""),
     ("message", "mcp"),
     ("mcp", "message"),
     ("text", ""),
     ("clock", ""),
     ("secret", ""),
+    ("children", ""),
     ("net", ""),
     ("glob", ""),
     ("json", "message text"),
@@ -38,9 +39,9 @@ const IMPORTS: [(&str, &str); 43] = [
     ("metrics", "mcp envelope event message text"),
     ("otlp", "mcp net envelope event journal message variables secret"),
     ("intercept", "mcp envelope event message filter text"),
-    ("hooks", "mcp envelope event intercept json message"),
+    ("hooks", "children mcp envelope event intercept json message"),
     ("rules", "files mcp envelope event hooks message filter intercept json text"),
-    ("upstream", "net mcp envelope headers message sse text secret"),
+    ("upstream", "children net mcp envelope headers message sse text secret"),
     (
         "proxy",
         "net mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream secret",
@@ -56,7 +57,7 @@ const IMPORTS: [(&str, &str); 43] = [
     ("logging", "envelope event"),
     ("ui", "envelope event filter mcp message rules text json secret"),
     ("demo", "*"),
-    ("cli", "event shadow text upstream json variables"),
+    ("cli", "children event shadow text upstream json variables"),
     ("headless", "cli envelope event message text"),
     ("wrap", "cli files text"),
     ("app", "*"),

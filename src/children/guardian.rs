@@ -4,7 +4,7 @@
 //! grandchildren, and exists on Linux only. A guardian needs none of that: it reads from a pipe which process groups are
 //! ours, and when the pipe ends, for whatever reason, it ends them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::Child;
 
 /// The hidden subcommand that makes a tapline process a guardian.
 pub const SUBCOMMAND: &str = "__guardian";
@@ -36,9 +37,17 @@ pub struct Guardian {
 #[derive(Default)]
 struct WatchedGroup {
     pipe: Option<ChildStdin>,
-    groups: BTreeSet<u32>,
+    groups: BTreeMap<u32, GroupRole>,
     /// How many have been started.
     started: u64,
+}
+
+/// What a process group is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupRole {
+    Server,
+    /// A program of the operator: a hook, or a client that is tried.
+    Program,
 }
 
 /// A process group that dies with us. Dropping it kills what is left of the group: where the leader has ended or been killed, and also
@@ -67,10 +76,25 @@ impl Guardian {
         Ok(ONE.get_or_init(|| Self::new(program)).clone())
     }
 
+    /// Starts a command at the head of a process group of its own, which ends with the guard that is returned, or with tapline.
+    ///
+    /// # Errors
+    /// Where the command cannot be run.
+    pub fn spawn(
+        &self,
+        command: &mut tokio::process::Command,
+        role: GroupRole,
+    ) -> std::io::Result<(Child, GuardedGroup)> {
+        let child = command.process_group(0).kill_on_drop(true).spawn()?;
+        // It has one until it is waited for.
+        let group = child.id().ok_or_else(|| std::io::Error::other("it has no process"))?;
+        Ok((child, self.watch(group, role)))
+    }
+
     /// Has a process group killed should tapline die; until the returned guard is dropped.
-    pub fn watch(&self, group: u32) -> GuardedGroup {
+    fn watch(&self, group: u32, role: GroupRole) -> GuardedGroup {
         let mut watched = self.watched.lock();
-        watched.groups.insert(group);
+        watched.groups.insert(group, role);
         if watched.pipe.is_none() {
             self.start(&mut watched);
         } else {
@@ -79,9 +103,9 @@ impl Guardian {
         GuardedGroup { guardian: self.clone(), group }
     }
 
-    /// Whether there is nothing to guard.
-    pub(super) fn is_idle(&self) -> bool {
-        self.watched.lock().groups.is_empty()
+    /// Whether a server is left.
+    pub fn has_server(&self) -> bool {
+        self.watched.lock().groups.values().any(|role| *role == GroupRole::Server)
     }
 
     /// Starts one, which knows all that there is from its first moment: what is told later may come too late.
@@ -89,7 +113,7 @@ impl Guardian {
         let started = Command::new(&self.program)
             .arg(SUBCOMMAND)
             .arg(std::process::id().to_string())
-            .args(watched.groups.iter().map(u32::to_string))
+            .args(watched.groups.keys().map(u32::to_string))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -142,15 +166,27 @@ impl WatchedGroup {
     }
 }
 
+impl GuardedGroup {
+    /// Sends a signal to all that is left of it.
+    pub fn signal(&self, signal: Signal) {
+        signal_group(self.group, signal);
+    }
+}
+
 impl Drop for GuardedGroup {
     fn drop(&mut self) {
-        if let Some(group) = i32::try_from(self.group).ok().and_then(Pid::from_raw) {
-            // It may be gone already: that is what was wanted.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        signal_group(self.group, Signal::KILL);
         let mut watched = self.guardian.watched.lock();
         watched.groups.remove(&self.group);
         watched.write(&format!("-{}\n", self.group));
+    }
+}
+
+/// Sends a signal to all processes of a group.
+pub fn signal_group(group: u32, signal: Signal) {
+    if let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) {
+        // It may be gone already: that is what was wanted.
+        let _ = kill_process_group(group, signal);
     }
 }
 
