@@ -12,7 +12,7 @@ pub(super) struct TextPattern {
     /// has started.
     word: Option<Literal>,
     expression: Box<Regex>,
-    /// Whether it may be in the words that a row has of its own.
+    /// Whether it may be in the words that a row of a result has of its own.
     may_be_own: bool,
 }
 
@@ -41,7 +41,7 @@ impl TextPattern {
         Ok(Self { word, expression: Box::new(expression), may_be_own })
     }
 
-    /// Whether it may be found in what a row says of a message, and not in the message.
+    /// Whether it may be found in what a row says of a result, and not in the message.
     pub(super) fn may_be_own(&self) -> bool {
         self.may_be_own
     }

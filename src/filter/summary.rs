@@ -20,11 +20,18 @@ type MemberMap<'a> = BTreeMap<String, &'a RawValue>;
 /// A result in which the tool says that it failed.
 pub(crate) const FAILED: &str = "failed: ";
 
-/// The words that a row may have of its own, which are not those of its message.
-pub(super) const OWN_WORDS: &str = "failed: gone while held dropped blocked a batch of large, HTTP not JSON-RPC \
-    asks for another try task 0 tools tool resources resource resourceTemplates resourceTemplate prompts prompt contents content \
-    messages message 0 B KiB MiB does the upstream want a token (`--header`)? is the path right, such as `/mcp`? \
-    is this the address of an MCP server? it is asked too often what stands before the server does not reach it";
+/// The words that a row of a result may have of its own, which are not those of its message.
+pub(super) const OWN_WORDS: &str = "failed: asks for another try task 0 tools tool resources resource resourceTemplates resourceTemplate \
+    prompts prompt contents content messages message item lines";
+
+/// Whether what a row says of its message is of its own for the most part: what became of it, or what is wrong with it.
+pub(super) fn has_own_words(envelope: &Envelope) -> bool {
+    let (outcome, message) = (&envelope.outcome, &envelope.message);
+    matches!(outcome, Outcome::Abandoned | Outcome::Dropped(_) | Outcome::Blocked(_))
+        || matches!(message.head().kind, Kind::Opaque | Kind::Batch)
+        || envelope.part_of.is_some()
+        || message.raw().len() > LARGE
+}
 
 /// What a row says of its message: that a peer went away outweighs what it was about. Not sanitized: the view does that.
 pub(crate) fn row_gist(envelope: &Envelope) -> String {

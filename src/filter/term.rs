@@ -11,7 +11,7 @@ use super::moment::TimeTest;
 use super::number::{NumberField, NumberTest};
 use super::pattern::TextPattern;
 use super::query::Query;
-use super::summary::row_gist;
+use super::summary::{has_own_words, row_gist};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
 use crate::json::scalar::unescaped;
 use crate::mcp::method;
@@ -413,7 +413,8 @@ const MOST_SHOWN: usize = 200;
 /// Whether the pattern is in what a row of the list shows of a message. What is not in the message itself is not in its row either, but
 /// for the words that a row has of its own.
 fn is_shown(envelope: &Envelope, pattern: &TextPattern) -> bool {
-    (pattern.may_be_own() || matches_body(envelope.message.raw(), pattern)) && {
+    let is_own = has_own_words(envelope) || (envelope.kind() == Kind::Result && pattern.may_be_own());
+    (is_own || matches_body(envelope.message.raw(), pattern)) && {
         let mut shown = row_gist(envelope);
         let end = shown.char_indices().nth(MOST_SHOWN).map_or(shown.len(), |(at, _)| at);
         shown.truncate(end);

@@ -80,6 +80,44 @@ fn bare_word_finds_what_a_row_shows() {
     );
 }
 
+/// Each word of each kind of row is found by typing it, whether it is one of the message or one of ours.
+#[test]
+fn bare_word_finds_each_word_of_a_row() {
+    let large = format!(r#"{{"id":1,"result":{{"blob":"{}"}}}}"#, "x".repeat(70_000));
+    let results = [
+        r#"{"resultType":"input_required","inputRequests":{"a":{},"b":{}}}"#,
+        r#"{"resultType":"input_required"}"#,
+        r#"{"resultType":"task","taskId":"t-1"}"#,
+        r#"{"tools":[]}"#,
+        r#"{"resources":[{}]}"#,
+        r#"{"resourceTemplates":[{},{}]}"#,
+        r#"{"prompts":[{},{},{}]}"#,
+        r#"{"contents":[{}]}"#,
+        r#"{"messages":[{},{}]}"#,
+        r#"{"content":[{},{"type":"image"},{"type":"image"}]}"#,
+        r#"{"content":[{"type":"text","text":"a\nb\nc"}],"isError":true}"#,
+        r#"{"serverInfo":{"name":"demo"},"protocolVersion":"2025-11-25"}"#,
+    ];
+    let mut rows: Vec<_> = results.iter().map(|result| reply(&format!(r#"{{"id":1,"result":{result}}}"#))).collect();
+    rows.extend([reply(&large), error(), call(), failed_tool(), message(r#"[{"id":1,"method":"ping"},{"id":2}]"#)]);
+    rows.extend(["{", "[]", "7", "no JSON", r#"{"id":{}}"#, r#"{"jsonrpc":"1.0","method":4}"#].map(message));
+    rows.extend((400..=599).map(|status| {
+        let mut it = reply("<h1>oh no</h1>");
+        it.transport.status = Some(status);
+        it
+    }));
+    let outcomes = [Outcome::Abandoned, Outcome::Dropped(Author::Operator), Outcome::Blocked(Author::Operator)];
+    rows.extend(outcomes.map(|outcome| Envelope { outcome, ..call() }));
+    rows.push(Envelope { part_of: Some(Seq(3)), ..call() });
+    for row in &rows {
+        let said = summary::row_gist(row).chars().take(200).collect::<String>();
+        for word in said.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+            let filter = Filter::parse(&format!("\"{word}\"")).unwrap();
+            assert!(filter.matches(row), "`{word}` of `{said}` is not found in {row:?}");
+        }
+    }
+}
+
 #[test]
 fn operators_match_a_request() {
     check(
