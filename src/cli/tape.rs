@@ -182,8 +182,9 @@ Examples:
   tapline search '~e' s3://team/tapes/                    all tapes below; `show`, `diff`, `replay`, `mock` and `lint` read them, too
 
 Places are `s3://`, `gs://`, `az://` and `http(s)://`, in a tapline that was built with `--features object-store`. Credentials, region and \
-endpoint come from the usual variables: AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME \
-and their like. The file stays where it is.")]
+endpoint come from the usual variables: AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT, \
+AZURE_STORAGE_KEY and their like. An emulator is named by AWS_ENDPOINT_URL, STORAGE_EMULATOR_HOST or AZURE_STORAGE_ENDPOINT; tested are moto (S3), \
+fake-gcs-server (reading) and moto (writing) for Google's, and Azurite. The file stays where it is.")]
     Upload(TapeUploadArgs),
 }
 

@@ -7,12 +7,8 @@
 import http.server
 import json
 import logging
-import os
 import subprocess
-import sys
 import tempfile
-import threading
-import urllib.error
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -20,67 +16,12 @@ from pathlib import Path
 import boto3
 from moto.server import ThreadedMotoServer
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-TAPLINE = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "target/debug/tapline")
-TAPE = ROOT / "tapes/demo.tape.jsonl"
-DEMO = [TAPLINE, "__demo-server"]
-failed = 0
-
-
-def check(what, holds, why=""):
-    global failed
-    failed += not holds
-    print(f"{'ok  ' if holds else 'FAIL'}  {what}{'' if holds else f': {why}'}")
+from stores import DEMO, ROOT, TAPE, TAPLINE, Door, broken_off, check, done, environment, forgotten, one_line, run, serve
 
 
 class Folder(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
-
-
-class Doorkeeper(http.server.BaseHTTPRequestHandler):
-    """In front of the store: counts the parts that pass, and lets none through after so many."""
-
-    protocol_version = "HTTP/1.1"
-    parts, most = 0, None
-
-    def relay(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if "partNumber=" in self.path:
-            Doorkeeper.parts += 1
-            if Doorkeeper.most is not None and Doorkeeper.parts > Doorkeeper.most:
-                self.send_response(403)
-                self.send_header("content-length", "0")
-                self.end_headers()
-                return
-        request = urllib.request.Request(STORE + self.path, data=body or None, method=self.command)
-        request.add_header("content-type", self.headers.get("content-type", "application/octet-stream"))
-        for name, value in self.headers.items():
-            if name.lower() not in ("content-length", "connection"):
-                request.add_header(name, value)
-        try:
-            answer = urllib.request.urlopen(request)
-        except urllib.error.HTTPError as error:
-            answer = error
-        content = answer.read()
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
-                self.send_header(name, value)
-        self.send_header("content-length", str(answer.headers.get("content-length", len(content)) if self.command == "HEAD" else len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = relay
-
-    def log_message(self, *_):
-        pass
-
-
-def serve(handler):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}"
 
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -101,12 +42,10 @@ def content(key):
 
 
 with tempfile.TemporaryDirectory() as home:
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("TAPLINE_", "AWS_"))}
-    env |= {"HOME": home, "XDG_DATA_HOME": home, "TMPDIR": home, "TAPLINE_NO_CONTROL": "1", "TAPLINE_NO_DATABASE": "1"}
-    env |= {"AWS_ENDPOINT_URL": STORE, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1"}
+    env = environment(home) | {"AWS_ENDPOINT_URL": STORE, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1"}
 
     def tapline(*args, **more):
-        return subprocess.run([TAPLINE, *map(str, args)], env=env | more, capture_output=True, text=True, timeout=120)
+        return run(env | more, *args)
 
     # Sent, and read by each command that reads.
     sent = tapline("tape", "upload", TAPE, "--to", "s3://tapes/team/")
@@ -162,20 +101,18 @@ with tempfile.TemporaryDirectory() as home:
     check("which works", later.returncode == 0 and len(objects("later/")) == 1, later)
 
     # Broken off, and gone on with.
-    large = Path(home) / "large.tape.jsonl"
-    head, line = TAPE.read_text().split("\n", 1)[0], '{"seq":%d,"at":%d,"dir":"c2s","via":"stdio","msg":{"jsonrpc":"2.0","method":"x","params":{"a":"%s"}}}'
-    large.write_text(head + "\n" + "\n".join(line % (n, n, "y" * 1000) for n in range(1, 40_000)) + "\n")
-    door = serve(Doorkeeper)
-    Doorkeeper.most = 2
-    broken = tapline("tape", "upload", large, "--to", "s3://tapes/large/", AWS_ENDPOINT_URL=door)
-    check("an upload that breaks off is said", broken.returncode == 1 and not objects("large/"), broken)
-    Doorkeeper.parts, Doorkeeper.most = 0, None
-    again = tapline("tape", "upload", large, "--to", "s3://tapes/large/", AWS_ENDPOINT_URL=door)
-    parts = -(-large.stat().st_size // (8 << 20))
-    check("goes on with the part that failed", again.returncode == 0 and Doorkeeper.parts == parts - 2, (again, Doorkeeper.parts, parts))
-    check("and is whole", content("large/large.tape.jsonl") == large.read_bytes())
-    check("with nothing left beside the tape", not list(Path(home).glob("*.upload")))
+    Door.store = STORE
+    tape, door = Path(home) / "large.tape.jsonl", {"AWS_ENDPOINT_URL": serve(Door)}
+    broken_off(env, door, tape, "s3://tapes/large/", lambda: content("large/large.tape.jsonl"))
+    forgotten(env, door, tape, "s3://tapes/again/", "none", lambda: content("again/large.tape.jsonl"))
+
+    # Refused.
+    one_line("a bucket that is not there is said", tapline("tape", "upload", TAPE, "--to", "s3://none/"), "NoSuchBucket", "`none`")
+    one_line("and when it is listed", tapline("tape", "ls", "s3://none/"), "NoSuchBucket", "`none`")
+    one_line("a store that is gone is said", tapline("tape", "show", url, AWS_ENDPOINT_URL="http://127.0.0.1:9"), "http://127.0.0.1:9", "refused")
+    # From here on, moto asks who it is.
+    urllib.request.urlopen(urllib.request.Request(f"{STORE}/moto-api/reset-auth", data=b"0", headers={"content-type": "text/plain"}))
+    one_line("a wrong key is said", tapline("tape", "show", url), "403", "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID")
 
 moto.stop()
-print(f"{failed} failed")
-sys.exit(failed > 0)
+done()

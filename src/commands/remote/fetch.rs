@@ -12,6 +12,7 @@ use object_store::path::Path as ObjectPath;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+use super::failure::told;
 use super::place::StorePlace;
 use crate::exit::ExitError;
 use crate::tape::is_tape_name;
@@ -23,7 +24,6 @@ const FETCHING: &str = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}";
 pub(super) struct FetchedTapes {
     dir: PathBuf,
     runtime: Runtime,
-    count: usize,
 }
 
 impl FetchedTapes {
@@ -32,24 +32,23 @@ impl FetchedTapes {
         let mut builder = std::fs::DirBuilder::new();
         builder.mode(0o700).create(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-        Ok(Self { dir, runtime, count: 0 })
+        Ok(Self { dir, runtime })
     }
 
     /// Fetches one tape.
     ///
     /// # Errors
     /// Where the store does not give it.
-    pub(super) fn one(&mut self, url: &Path) -> Result<PathBuf, ExitError> {
+    pub(super) fn one(&self, url: &Path) -> Result<PathBuf, ExitError> {
         let place = StorePlace::of(&url.to_string_lossy()).map_err(ExitError::usage)?;
-        let name = place.name();
-        self.fetch(&place, &place.path, &name)
+        self.fetch(&place, &place.path)
     }
 
     /// Fetches one tape, or all below a URL that ends with a slash.
     ///
     /// # Errors
     /// Where the store does not give them, or there is none.
-    pub(super) fn all(&mut self, url: &Path) -> Result<Vec<PathBuf>, ExitError> {
+    pub(super) fn all(&self, url: &Path) -> Result<Vec<PathBuf>, ExitError> {
         let text = url.to_string_lossy();
         if !text.ends_with('/') {
             return Ok(vec![self.one(url)?]);
@@ -57,24 +56,32 @@ impl FetchedTapes {
         let place = StorePlace::of(&text).map_err(ExitError::usage)?;
         let listed = self.runtime.block_on(place.store.objects().list(Some(&place.path)).collect::<Vec<_>>());
         let listed: Result<Vec<_>, _> = listed.into_iter().collect();
-        let listed = listed.map_err(|error| ExitError::usage(anyhow!(error).context(format!("cannot list {text}"))))?;
+        let cannot = |error: object_store::Error| {
+            ExitError::usage(told(anyhow!(error), &place).context(format!("cannot list {text}")))
+        };
+        let listed = listed.map_err(cannot)?;
         let mut found: Vec<_> = listed.into_iter().map(|it| it.location).collect();
         found.retain(|path| is_tape_name(Path::new(path.filename().unwrap_or_default())));
         found.sort();
         if found.is_empty() {
             return Err(ExitError::usage(anyhow!("there is no tape below {text}")));
         }
-        found.iter().map(|path| self.fetch(&place, path, path.filename().unwrap_or_default())).collect()
+        found.iter().map(|path| self.fetch(&place, path)).collect()
     }
 
-    fn fetch(&mut self, place: &StorePlace, path: &ObjectPath, name: &str) -> Result<PathBuf, ExitError> {
-        // Two may have one name.
-        self.count += 1;
-        let dir = self.dir.join(self.count.to_string());
-        std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let file = dir.join(name);
+    /// Into a file whose path tells where the tape lies: it is what reports name.
+    fn fetch(&self, place: &StorePlace, path: &ObjectPath) -> Result<PathBuf, ExitError> {
+        let mut url = place.url.clone();
+        url.set_path(path.as_ref());
+        let file = self.dir.join(url.scheme()).join(url.authority()).join(path.as_ref());
+        // Given twice.
+        if file.exists() {
+            return Ok(file);
+        }
+        let dir = file.parent().unwrap_or(&self.dir);
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let fetched = self.runtime.block_on(fetch(place, path, &file));
-        fetched.map_err(|error| ExitError::usage(error.context(format!("cannot fetch {} of {}", path, place.url))))?;
+        fetched.map_err(|error| ExitError::usage(told(error, place).context(format!("cannot fetch {url}"))))?;
         Ok(file)
     }
 }

@@ -5,6 +5,8 @@
 //! one that fails is in the way of a message, and what could not be sent is still there.
 
 #[cfg(feature = "object-store")]
+mod failure;
+#[cfg(feature = "object-store")]
 mod fetch;
 #[cfg(feature = "object-store")]
 mod place;
@@ -156,7 +158,7 @@ impl RemoteTapes {
 
     #[cfg(feature = "object-store")]
     fn fetched(paths: TapePaths<'_>, _: &Path) -> Result<Self, ExitError> {
-        let mut fetched = FetchedTapes::new()?;
+        let fetched = FetchedTapes::new()?;
         for path in paths.read.into_iter().filter(|path| is_remote(path)) {
             *path = fetched.one(path)?;
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::{HttpBuilder, HttpStore};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path as ObjectPath;
@@ -37,14 +37,18 @@ impl KnownStore {
         let text = url.as_str();
         Ok(match scheme {
             ObjectStoreScheme::AmazonS3 => {
+                let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
                 let builder = AmazonS3Builder::from_env().with_url(text).with_retry(retry);
-                Self::S3((if is_plain_endpoint() { builder.with_allow_http(true) } else { builder }).build()?)
+                Self::S3((if is_plain(&names) { builder.with_allow_http(true) } else { builder }).build()?)
             }
             ObjectStoreScheme::GoogleCloudStorage => {
-                Self::Gcs(GoogleCloudStorageBuilder::from_env().with_url(text).with_retry(retry).build()?)
+                let builder = GoogleCloudStorageBuilder::from_env().with_url(text).with_retry(retry);
+                Self::Gcs(with_emulator(builder).build()?)
             }
             ObjectStoreScheme::MicrosoftAzure => {
-                Self::Azure(MicrosoftAzureBuilder::from_env().with_url(text).with_retry(retry).build()?)
+                let names = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
+                let builder = with_cli_names(MicrosoftAzureBuilder::from_env()).with_url(text).with_retry(retry);
+                Self::Azure((if is_plain(&names) { builder.with_allow_http(true) } else { builder }).build()?)
             }
             ObjectStoreScheme::Http => {
                 let options = ClientOptions::new().with_allow_http(true);
@@ -85,15 +89,31 @@ impl StorePlace {
         let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|error| anyhow!("{url}: {error}"))?;
         Ok(Self { store: KnownStore::of(&scheme, &url)?, path, url })
     }
-
-    /// The last part of the name.
-    pub(super) fn name(&self) -> String {
-        self.path.filename().unwrap_or("tape").to_owned()
-    }
 }
 
-/// Whether an endpoint without TLS is named for S3: who does that wants it.
-fn is_plain_endpoint() -> bool {
-    let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+/// Google's own tools find an emulator by this variable, and ask for no credentials there.
+fn with_emulator(builder: GoogleCloudStorageBuilder) -> GoogleCloudStorageBuilder {
+    let is_given = |key| builder.get_config_value(&key).is_some();
+    let (has_url, has_token) = (is_given(GoogleConfigKey::BaseUrl), is_given(GoogleConfigKey::BearerToken));
+    let Some(host) = std::env::var("STORAGE_EMULATOR_HOST").ok().filter(|host| !host.is_empty() && !has_url) else {
+        return builder;
+    };
+    let url = if host.contains("://") { host } else { format!("http://{host}") };
+    let builder = builder.with_base_url(url.trim_end_matches('/'));
+    if has_token { builder } else { builder.with_bearer_token("none") }
+}
+
+/// Azure's own tool has these names for what the crate reads as `AZURE_STORAGE_ACCOUNT_NAME` and `AZURE_STORAGE_ACCOUNT_KEY`.
+fn with_cli_names(builder: MicrosoftAzureBuilder) -> MicrosoftAzureBuilder {
+    let names =
+        [("AZURE_STORAGE_ACCOUNT", AzureConfigKey::AccountName), ("AZURE_STORAGE_KEY", AzureConfigKey::AccessKey)];
+    names.into_iter().fold(builder, |builder, (name, key)| match std::env::var(name) {
+        Ok(value) if builder.get_config_value(&key).is_none() => builder.with_config(key, value),
+        _ => builder,
+    })
+}
+
+/// Whether an endpoint without TLS is named: who does that wants it.
+fn is_plain(names: &[&str]) -> bool {
     names.iter().any(|name| std::env::var(name).is_ok_and(|endpoint| endpoint.starts_with("http://")))
 }

@@ -12,6 +12,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStoreExt as _, PutPayload};
 use serde::{Deserialize, Serialize};
 
+use super::failure::{is_given_up, told};
 use super::place::{KnownStore, StorePlace};
 use crate::cli::TapeUploadArgs;
 use crate::commands::help::print;
@@ -48,17 +49,22 @@ pub(super) async fn send(tape: &Path, to: &str) -> anyhow::Result<String> {
     let place = StorePlace::of(&url)?;
     let file = File::open(tape).with_context(|| format!("cannot read {}", tape.display()))?;
     let length = file.metadata()?.len();
+    send_file(&place, tape, &file, length).await.map_err(|error| told(error, &place))?;
+    Ok(url)
+}
+
+async fn send_file(place: &StorePlace, tape: &Path, file: &File, length: u64) -> anyhow::Result<()> {
     match place.store.parts() {
-        Some(store) if length > PART => in_parts(store, &place, tape, &file, length).await?,
+        Some(store) if length > PART => in_parts(store, place, tape, file, length).await?,
         _ if length > PART && matches!(place.store, KnownStore::Http(_)) => {
-            bail!("{url}: a tape of {length} bytes is too large for a store that takes no parts")
+            bail!("{}: a tape of {length} bytes is too large for a store that takes no parts", place.url)
         }
         _ => {
-            let whole = read(&file, 0, length)?;
+            let whole = read(file, 0, length)?;
             place.store.objects().put(&place.path, whole.into()).await?;
         }
     }
-    Ok(url)
+    Ok(())
 }
 
 fn read(file: &File, from: u64, length: u64) -> std::io::Result<Vec<u8>> {
@@ -75,26 +81,20 @@ async fn in_parts(
     length: u64,
 ) -> anyhow::Result<()> {
     let beside = beside(tape);
-    let mut progress = match resumable(&beside, place, length) {
-        Some(progress) => progress,
-        None => UploadProgress {
-            url: place.url.to_string(),
-            id: store.create_multipart(&place.path).await?,
-            length,
-            part: PART.max(length.div_ceil(MOST_PARTS)),
-            parts: Vec::new(),
-        },
-    };
-    progress.keep(&beside)?;
-    let sent = progress.go_on(store, &place.path, file, &beside).await;
-    let is_gone = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. }));
-    if sent.as_ref().is_err_and(is_gone) {
-        // The store has given the upload up; the next one begins anew.
+    if let Some(mut progress) = resumable(&beside, place, length) {
+        let sent = progress.go_on(store, &place.path, file, &beside).await;
+        let is_over = !sent.as_ref().is_err_and(is_given_up);
+        if is_over {
+            return sent;
+        }
+        // Stores forget an upload after some days: it begins anew.
         let _ = std::fs::remove_file(&beside);
     }
-    sent?;
-    let _ = std::fs::remove_file(&beside);
-    Ok(())
+    let id = store.create_multipart(&place.path).await?;
+    let part = PART.max(length.div_ceil(MOST_PARTS));
+    let mut progress = UploadProgress { url: place.url.to_string(), id, length, part, parts: Vec::new() };
+    progress.keep(&beside)?;
+    progress.go_on(store, &place.path, file, &beside).await
 }
 
 fn beside(tape: &Path) -> PathBuf {
@@ -136,6 +136,7 @@ impl UploadProgress {
         }
         let parts = self.parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
         store.complete_multipart(path, &self.id, parts).await?;
+        let _ = std::fs::remove_file(beside);
         Ok(())
     }
 }
