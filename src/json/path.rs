@@ -13,7 +13,7 @@
 //! | `..` before a step | to that step from this value and from every value inside it (patterns only) |
 //!
 //! A key is written plainly where it has only letters, digits and `_ - / $ : @`, and in quotes otherwise; typed plainly it
-//! may have any character but `.` and `[`, and in a filter none that means something to the filter.
+//! may also have whatever is no sign of ASCII and no space: what has one is no path as a rule, and would match nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -110,10 +110,13 @@ impl fmt::Display for JsonPath<'_> {
     }
 }
 
+/// Signs that a key may have that is not quoted.
+const SIGNS: &str = "_-/$:@";
+
 /// Appends the step to a member: `.key`, or `["key"]` where the key has other characters than words have. The result is
 /// safe to draw on a terminal, and readable for [`JsonPath`], [`PathPattern`] and the filter language.
 pub(crate) fn push_key(path: &mut String, key: &str) {
-    if !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/$:@".contains(c)) {
+    if !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || SIGNS.contains(c)) {
         path.push('.');
         path.push_str(key);
         return;
@@ -187,6 +190,9 @@ pub(crate) struct PathFault {
 
 const NO_KEY: &str = "a key is missing";
 const NO_STEP: &str = "a step begins with `.` or `[`";
+const ODD_KEY: &str = "a key with spaces or signs is quoted: `.a[\"odd key\"].b`";
+const POINTER: &str = "its steps begin with `.`, not with `/`";
+const ROOT: &str = "the whole message has no name: leave out the `$`";
 
 impl PathPattern {
     /// Returns whether the pattern names this place or one around it.
@@ -201,6 +207,13 @@ impl FromStr for PathPattern {
     /// A first key may stand without its dot. A pattern of dots alone would cover everything, and is refused.
     fn from_str(text: &str) -> Result<Self, PathPatternError> {
         let fail = |why| PathPatternError { pattern: text.to_owned(), why };
+        // Both name the same place in other notations, and no member of a message is called so.
+        if text.starts_with('/') {
+            return Err(fail(POINTER));
+        }
+        if text.strip_prefix('$').is_some_and(|rest| rest.starts_with(['.', '['])) {
+            return Err(fail(ROOT));
+        }
         let dotted = if text.starts_with(['.', '[']) { Cow::Borrowed(text) } else { Cow::Owned(format!(".{text}")) };
         let (steps, end) = read_steps(&dotted, |_| false).map_err(|fault| fail(fault.why))?;
         if end < dotted.len() {
@@ -257,12 +270,14 @@ pub(crate) fn read_steps(text: &str, ends_key: impl Fn(&str) -> bool) -> Result<
             match key {
                 "" if following.starts_with('[') => {}
                 "" => return Err(fail(NO_KEY)),
-                key => steps.push(key_step(key)),
+                key => steps.push(key_step(key).map_err(fail)?),
             }
             following
         } else if let Some(after) = rest.strip_prefix('.') {
             let (key, following) = split_key(after, &ends_key);
-            steps.extend((!key.is_empty()).then(|| key_step(key)));
+            if !key.is_empty() {
+                steps.push(key_step(key).map_err(fail)?);
+            }
             following
         } else if let Some(after) = rest.strip_prefix('[') {
             let (step, following) = read_bracket(after).map_err(fail)?;
@@ -274,8 +289,14 @@ pub(crate) fn read_steps(text: &str, ends_key: impl Fn(&str) -> bool) -> Result<
     }
 }
 
-fn key_step(key: &str) -> PatternStep {
-    if key == "*" { PatternStep::AnyKey } else { PatternStep::Key(key.to_owned()) }
+fn key_step(key: &str) -> Result<PatternStep, &'static str> {
+    let is_odd =
+        |c: char| if c.is_ascii() { !c.is_ascii_alphanumeric() && !SIGNS.contains(c) } else { c.is_whitespace() };
+    match key {
+        "*" => Ok(PatternStep::AnyKey),
+        _ if key.contains(is_odd) => Err(ODD_KEY),
+        _ => Ok(PatternStep::Key(key.to_owned())),
+    }
 }
 
 fn split_key(text: &str, ends_key: impl Fn(&str) -> bool) -> (&str, &str) {
@@ -350,6 +371,7 @@ mod tests {
             (".result.*[3]", true),
             (r#".result.content[3]["odd.key"]"#, true),
             (r#"..["odd.key"]"#, true),
+            (".ünï.हिन्दी.👍", false),
             ("..content", true),
             ("..content[3]", true),
             ("..[3]", true),
@@ -384,6 +406,13 @@ mod tests {
             (".a[x]", "`[` needs a number, `*` or a quoted key"),
             (".a[\"x]", "a quoted key does not end"),
             (".a[1]b", "a step begins with `.` or `[`"),
+            ("foo bar", ODD_KEY),
+            (".result, .id", ODD_KEY),
+            (".result.tool*", ODD_KEY),
+            (".result\u{a0}.x", ODD_KEY),
+            ("/result/content", POINTER),
+            ("$.result", ROOT),
+            ("$[0]", ROOT),
         ] {
             assert_eq!(pattern.parse::<PathPattern>().unwrap_err().why, why, "{pattern}");
         }
