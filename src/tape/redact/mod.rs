@@ -96,6 +96,15 @@ pub(super) fn line_without_secrets(
     redactor.line(std::str::from_utf8(&line).ok()?)
 }
 
+/// How a value is known to be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KnownBy {
+    /// A name that says so: what stands there may be a common word all the same.
+    Name,
+    /// The user says so, and means it wherever it stands.
+    Rules,
+}
+
 /// Replaces secrets; one for each tape.
 pub struct Redactor {
     rules: RedactRules,
@@ -134,25 +143,29 @@ impl Redactor {
             || self.found_anywhere.as_ref().is_some_and(|found| found.is_match(raw))
     }
 
-    fn is_secret_header(&self, name: &str) -> bool {
-        is_secret(name) || self.rules.headers.iter().any(|it| it.eq_ignore_ascii_case(name))
+    /// How a header's value is known to be a secret, if it is.
+    fn of_header(&self, name: &str) -> Option<KnownBy> {
+        let is_asked_for = self.rules.headers.iter().any(|it| it.eq_ignore_ascii_case(name));
+        is_asked_for.then_some(KnownBy::Rules).or(is_secret(name).then_some(KnownBy::Name))
     }
 
-    fn is_secret_value(&self, key: &str, value: NamedValue<'_>) -> bool {
-        is_secret_member(key, value) || self.rules.keys.iter().any(|it| it.eq_ignore_ascii_case(key))
-    }
-
-    fn is_secret_place(&self, path: &JsonPath<'_>) -> bool {
-        self.rules.paths.iter().any(|it| it.covers(path))
+    /// How a member's value is known to be a secret, if it is.
+    fn of_member(&self, key: Option<&str>, value: NamedValue<'_>, path: &JsonPath<'_>) -> Option<KnownBy> {
+        let is_key = key.is_some_and(|key| self.rules.keys.iter().any(|it| it.eq_ignore_ascii_case(key)));
+        if is_key || self.rules.paths.iter().any(|it| it.covers(path)) {
+            return Some(KnownBy::Rules);
+        }
+        key.is_some_and(|key| is_secret_member(key, value)).then_some(KnownBy::Name)
     }
 
     /// What stands in place of a secret text.
-    fn instead(&mut self, secret: &str) -> String {
+    fn instead(&mut self, secret: &str, by: KnownBy) -> String {
         if secret.is_empty() || secret.starts_with("[redacted") {
             return secret.to_owned();
         }
         self.replaced += 1;
-        if secret.len() >= LEAST_ELSEWHERE && self.found.len() < MOST_ELSEWHERE && is_key_like(secret) {
+        let is_looked_for = by == KnownBy::Rules || is_key_like(secret);
+        if secret.len() >= LEAST_ELSEWHERE && self.found.len() < MOST_ELSEWHERE && is_looked_for {
             self.remember(secret);
         }
         self.mark(secret)

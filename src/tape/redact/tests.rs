@@ -101,3 +101,16 @@ fn redactor_survives_a_deep_message() {
     redacted(&deep);
     redacted(&format!("{}{}", "{\"token\":".repeat(5_000), "}".repeat(5_000)));
 }
+
+#[test]
+fn redactor_finds_what_the_user_names_wherever_it_stands() {
+    let rules = RedactRules { keys: vec!["message".to_owned()], ..RedactRules::default() };
+    let mut redactor = Redactor::new(rules);
+    let mut said = |raw: &str| String::from_utf8(redactor.message(raw.as_bytes()).unwrap_or_default()).unwrap();
+    let named = said(r#"{"message":"correct horse battery"}"#);
+    let mark = &named[r#"{"message":""#.len()..named.len() - 2];
+    assert_eq!(said(r#"{"text":"Echo: correct horse battery"}"#), format!(r#"{{"text":"Echo: {mark}"}}"#));
+    // What is short is a part of too much.
+    assert!(said(r#"{"message":"horse"}"#).contains("[redacted:"));
+    assert_eq!(said(r#"{"text":"a horse"}"#), "");
+}

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::Redactor;
 use super::names::NamedValue;
+use super::{KnownBy, Redactor};
 use crate::json::diff::value_text;
 use crate::json::path::{JsonPath, PathStep};
 use crate::json::scalar::{number, string};
@@ -72,9 +72,9 @@ fn headers(redactor: &mut Redactor, object: &str) -> Option<String> {
     let members = members_of(object).ok()?;
     let mut splices = Splices::new(object);
     for (name, value) in &members {
-        let instead = match redactor.is_secret_header(name) {
-            true => secret(redactor, value),
-            false => text(redactor, value),
+        let instead = match redactor.of_header(name) {
+            Some(by) => secret(redactor, value, by),
+            None => text(redactor, value),
         };
         splices.put(value, instead);
     }
@@ -112,26 +112,26 @@ fn inner<'a>(redactor: &mut Redactor, json: &'a str, key: Option<&str>, path: &m
             }
             splices.done()
         }
-        _ if redactor.is_secret_place(path) || key.is_some_and(|key| is_secret(redactor, key, json)) => {
-            secret(redactor, json)
-        }
-        Some(b'"') => text(redactor, json),
-        _ => None,
+        first => match (known_by(redactor, json, key, path), first) {
+            (Some(by), _) => secret(redactor, json, by),
+            (None, Some(b'"')) => text(redactor, json),
+            (None, _) => None,
+        },
     }
 }
 
-/// Whether a token is a secret by its name.
-fn is_secret(redactor: &Redactor, key: &str, token: &str) -> bool {
+/// How a token is known to be a secret as a whole, if it is.
+fn known_by(redactor: &Redactor, token: &str, key: Option<&str>, path: &JsonPath<'_>) -> Option<KnownBy> {
     match string(token) {
-        Some(text) => redactor.is_secret_value(key, NamedValue::Text(&text)),
-        None => number(token).is_some() && redactor.is_secret_value(key, NamedValue::Number(token)),
+        Some(text) => redactor.of_member(key, NamedValue::Text(&text), path),
+        None => number(token).and_then(|_| redactor.of_member(key, NamedValue::Number(token), path)),
     }
 }
 
 /// A token that is a secret as a whole: what it is, it stays.
-fn secret(redactor: &mut Redactor, token: &str) -> Option<String> {
+fn secret(redactor: &mut Redactor, token: &str, by: KnownBy) -> Option<String> {
     if let Some(text) = string(token) {
-        return Some(quoted(&redactor.instead(&text)));
+        return Some(quoted(&redactor.instead(&text, by)));
     }
     number(token).map(|_| redactor.number(token))
 }
