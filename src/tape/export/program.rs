@@ -1,8 +1,9 @@
 //! Tests that do what the client of a tape did, with an SDK, and expect the results of the tape.
 //!
 //! Calls of tools, reads of resources, prompts and lists are in them; what a client does by itself (`initialize` and notifications) the
-//! SDK does. A result that changes from run to run is said by the person who takes the test over, in `IGNORE`.
+//! SDK does. What else a client asked is named at the end of the test. A result that changes from run to run is said by the person who takes the test over, in `IGNORE`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -11,8 +12,10 @@ use super::messages::ExportedTape;
 use crate::envelope::Envelope;
 use crate::mcp::era::is_modern_revision;
 use crate::mcp::method;
+use crate::message::Kind;
 use crate::tape::TapeOutputError;
 use crate::tape::read::ReadWatch;
+use crate::text::sanitize;
 
 /// A call with what came of it.
 struct TestStep {
@@ -23,8 +26,18 @@ struct TestStep {
 }
 
 /// Methods that all three SDKs have a function for.
-const KNOWN: [&str; 5] =
-    [method::TOOLS_LIST, method::TOOLS_CALL, method::RESOURCES_READ, method::PROMPTS_LIST, method::PROMPTS_GET];
+const KNOWN: [&str; 7] = [
+    method::TOOLS_LIST,
+    method::TOOLS_CALL,
+    method::RESOURCES_LIST,
+    method::RESOURCE_TEMPLATES_LIST,
+    method::RESOURCES_READ,
+    method::PROMPTS_LIST,
+    method::PROMPTS_GET,
+];
+
+/// What an SDK asks by itself.
+const OF_SDK: [&str; 2] = [method::INITIALIZE, method::DISCOVER];
 
 fn step(sent: &Envelope, reply: &Envelope) -> Option<TestStep> {
     let method = KNOWN.into_iter().find(|known| sent.message.method() == Some(*known))?;
@@ -45,25 +58,34 @@ fn step(sent: &Envelope, reply: &Envelope) -> Option<TestStep> {
     (!has_input).then_some(TestStep { method, params, expected })
 }
 
-/// Tells each step as JSON in a string of the language, which all three read alike: no literal of theirs has to hold it.
+/// Tells each step as JSON in a string of the language, which all three read alike: no literal of theirs has to hold it. Returns the
+/// methods of what is no step, and how often each was asked.
 fn each_step(
     tape: &ExportedTape,
     watch: &ReadWatch<'_>,
     mut tell: impl FnMut(&str) -> Result<(), TapeOutputError>,
-) -> Result<(), TapeOutputError> {
+) -> Result<BTreeMap<String, u64>, TapeOutputError> {
+    let mut left = BTreeMap::new();
     tape.each_exchange(watch, |sent, reply, is_asked| {
         // What the client has to answer in between is in no test.
         let step = reply.filter(|_| !is_asked).and_then(|reply| step(sent, reply));
-        let Some(TestStep { method, params, expected }) = step else { return Ok(()) };
+        let Some(TestStep { method, params, expected }) = step else {
+            let asked = sent.message.method().filter(|it| sent.kind() == Kind::Request && !OF_SDK.contains(it));
+            if let Some(method) = asked {
+                *left.entry(sanitize(method).into_owned()).or_default() += 1;
+            }
+            return Ok(());
+        };
         let step = json!({ "method": method, "params": params, "expected": expected });
         tell(&step.to_string().replace('\u{7f}', "\\u007f"))
-    })
+    })?;
+    Ok(left)
 }
 
-/// Writes a test with its steps, a line each, as `spell` spells them in a string of its language.
+/// Writes a test with its steps, a line each, as `spell` spells them in a string of its language, in which `comment` begins a comment.
 fn write_test(
     tape: &ExportedTape,
-    test: &str,
+    (test, comment): (&str, &str),
     spell: impl Fn(&str) -> String,
     watch: &ReadWatch<'_>,
     out: &mut dyn Write,
@@ -71,12 +93,17 @@ fn write_test(
     let (before, behind) = test.split_once("@STEPS@").expect("a test has steps");
     writeln!(out, "{before}[")?;
     let mut is_behind = false;
-    each_step(tape, watch, |step| {
+    let left = each_step(tape, watch, |step| {
         let comma = if std::mem::replace(&mut is_behind, true) { ",\n" } else { "" };
         Ok(write!(out, "{comma}{}", spell(step))?)
     })?;
     let end = if is_behind { "\n]" } else { "]" };
-    Ok(write!(out, "{end}{behind}")?)
+    write!(out, "{end}{behind}")?;
+    if !left.is_empty() {
+        let left: Vec<_> = left.iter().map(|(method, count)| format!("{method} ({count})")).collect();
+        write!(out, "\n{comment} On the tape, and not in this test: {}.\n", left.join(", "))?;
+    }
+    Ok(())
 }
 
 /// Where the server is, in words that a test can take from its environment.
@@ -96,7 +123,7 @@ pub(super) fn pytest(
     out: &mut dyn Write,
 ) -> Result<(), TapeOutputError> {
     let test = PYTEST.replace("@NAME@", &title(name)).replace("@TARGET@", &target(tape));
-    write_test(tape, &test, |step| step.replace("'''", "\\u0027\\u0027\\u0027"), watch, out)
+    write_test(tape, (&test, "#"), |step| step.replace("'''", "\\u0027\\u0027\\u0027"), watch, out)
 }
 
 pub(super) fn vitest(
@@ -113,7 +140,7 @@ pub(super) fn vitest(
         .replace("@OPTIONS@", options)
         .replace("@IGNORE@", ignore)
         .replace("@TARGET@", &target(tape));
-    write_test(tape, &test, |step| step.replace('`', "\\u0060").replace("${", "$\\u007b"), watch, out)
+    write_test(tape, (&test, "//"), |step| step.replace('`', "\\u0060").replace("${", "$\\u007b"), watch, out)
 }
 
 pub(super) fn rust(
@@ -134,7 +161,7 @@ pub(super) fn rust(
         .replace("@SERVE@", serve)
         .replace("@TARGET@", &target(tape))
         .replace("@HASHES@", &"#".repeat(longest + 1));
-    write_test(tape, &test, str::to_owned, watch, out)
+    write_test(tape, (&test, "//"), str::to_owned, watch, out)
 }
 
 /// Whether the client of the tape spoke a revision without a handshake: the SDK of the test is to speak it, too.

@@ -101,6 +101,8 @@ fn export_tests_have_the_steps_of_the_tape() {
         let steps = &program[program.find("[\n{").unwrap()..program.rfind("}\n]").unwrap() + 3];
         let steps: Vec<serde_json::Value> = serde_json::from_str(steps).unwrap();
         assert!(steps.len() > 5 && steps.iter().any(|it| it["params"]["name"] == "book_flight"), "{steps:?}");
+        let left = program.lines().last().unwrap();
+        assert!(left.contains("On the tape, and not in this test: ") && left.contains("ping ("), "{left}");
     }
 }
 
