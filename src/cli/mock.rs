@@ -1,11 +1,13 @@
 //! `tapline mock`.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::serve::{CommonArgs, ConfigArgs, FrontArgs};
-use super::values::speed;
+use super::values::{speed, time_above_zero};
 use crate::event::Speed;
 use crate::json::PathPattern;
 
@@ -51,9 +53,15 @@ pub struct MockArgs {
     /// Run a client again and again, each time with one reply changed, and say how it copes: `{url}` in its command is the address
     ///
     /// First with nothing changed, when it has to end with 0. It fails where it ends with something else after a legal change, by a
-    /// signal, or not within a minute; each run is recorded. Then the exit status is 1.
+    /// signal, or not within `--timeout`; each run is recorded. Then the exit status is 1.
     #[arg(long, value_name = "COMMAND", requires = "mutate", conflicts_with = "stdio", hide_short_help = true)]
     pub client: Option<String>,
+    /// How often the client may be run; what was not tried by then is said
+    #[arg(long, value_name = "N", default_value = "200", requires = "client", hide_short_help = true)]
+    pub most_runs: NonZeroU64,
+    /// How long the client may take each time, such as `5s`
+    #[arg(long, value_name = "TIME", default_value = "60s", requires = "client", value_parser = time_above_zero, hide_short_help = true)]
+    pub timeout: Duration,
     /// URL of a real server, which is asked what is on no tape; a command after `--` is one, too
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     pub fallback: Option<String>,

@@ -15,12 +15,10 @@ use crate::children::guardian::{GroupRole, Guardian};
 use crate::exit::ExitError;
 use crate::screen::Signals;
 use crate::tape::mock::{MutationPlan, TapeMock};
-use crate::text::{fit, sanitize};
+use crate::text::{counted, fit, sanitize};
 
 /// What stands for the address of the mock in the client's command.
 const URL: &str = "{url}";
-/// How long a client may take: one that waits for what never comes is no better than one that ends badly.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What is kept of its stderr, from the end, in bytes; and shown, in columns.
 const KEPT: usize = 4 << 10;
 const SHOWN: usize = 160;
@@ -42,74 +40,93 @@ enum TrialVerdict {
     Fails,
 }
 
-/// Runs the client once with nothing changed, and once for each reply. Status 1 where it fails.
-///
-/// # Errors
-/// Where it cannot be started, or fails with nothing changed.
-pub(super) async fn run(mock: &Arc<TapeMock>, core: Core, client: &str, seed: u64) -> Result<ExitCode, ExitError> {
-    let mut signals = Signals::new()?;
-    let command = client.replace(URL, core.url());
-    let tried = tokio::select! {
-        tried = try_each(mock, &command, seed) => tried,
-        _ = signals.next() => Err(anyhow!("it was stopped before all replies had been changed").into()),
-    };
-    core.shut_down(None).await;
-    tried
+/// What is tried.
+pub(super) struct ClientTrials {
+    /// The client's command.
+    pub(super) client: String,
+    pub(super) seed: u64,
+    /// How often it may be run.
+    pub(super) most_runs: u64,
+    /// How long it may take: one that waits for what never comes is no better than one that ends badly.
+    pub(super) patience: Duration,
+}
+
+impl ClientTrials {
+    /// Runs the client once with nothing changed, and once for each reply. Status 1 where it fails.
+    ///
+    /// # Errors
+    /// Where it cannot be started, or fails with nothing changed.
+    pub(super) async fn run(mut self, mock: &Arc<TapeMock>, core: Core) -> Result<ExitCode, ExitError> {
+        let mut signals = Signals::new()?;
+        self.client = self.client.replace(URL, core.url());
+        let tried = tokio::select! {
+            tried = try_each(mock, &self) => tried,
+            _ = signals.next() => Err(anyhow!("it was stopped before all replies had been changed").into()),
+        };
+        core.shut_down(None).await;
+        tried
+    }
 }
 
 /// No reply has this number: all are counted, and none is changed.
 const NONE: u64 = 0;
 
-async fn try_each(mock: &TapeMock, command: &str, seed: u64) -> Result<ExitCode, ExitError> {
-    let only = |nth| MutationPlan { seed, only: Some(nth) };
+async fn try_each(mock: &TapeMock, trials: &ClientTrials) -> Result<ExitCode, ExitError> {
+    let only = |nth| MutationPlan { seed: trials.seed, only: Some(nth) };
     mock.mutate(only(NONE));
-    let (end, said) = run_client(command).await?;
+    let (end, said) = run_client(trials).await?;
     if verdict(&end, true) != TrialVerdict::Copes {
-        return Err(anyhow!("the client {} with nothing changed{}", described(&end), ending(&said)).into());
+        let how = described(&end, trials.patience);
+        return Err(anyhow!("the client {how} with nothing changed{}", ending(&said)).into());
     }
     let replies = mock.mutate(only(1)).most;
     if replies == 0 {
         return Err(anyhow!("the client got no reply: `{URL}` in its command is the address to ask").into());
     }
     let (mut tried, mut failed) = (0, 0);
-    for nth in 1..=replies {
-        let (end, said) = run_client(command).await?;
+    let last = replies.min(trials.most_runs - 1);
+    for nth in 1..=last {
+        let (end, said) = run_client(trials).await?;
         // It may have asked less than with nothing changed.
         let Some(change) = mock.mutate(only(nth + 1)).changes.into_iter().next() else { continue };
-        let verdict = verdict(&end, change.contains("(legal)"));
+        let verdict = verdict(&end, change.is_legal);
         tried += 1;
         failed += usize::from(verdict == TrialVerdict::Fails);
-        print(&told(verdict, &change, &end, &said))?;
+        print(&told(verdict, &change.text, &described(&end, trials.patience), &said))?;
     }
-    print(&format!("{tried} changes, one at a time; the client fails after {failed}\n"))?;
+    let left = match replies - last {
+        0 => String::new(),
+        left => format!("; {left} of {replies} replies were not changed: `--most-runs` allows more"),
+    };
+    print(&format!("{}, one at a time; the client fails after {failed}{left}\n", counted(tried, "change")))?;
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn told(verdict: TrialVerdict, change: &str, end: &ClientEnd, said: &str) -> String {
+fn told(verdict: TrialVerdict, change: &str, end: &str, said: &str) -> String {
     let word = match verdict {
         TrialVerdict::Copes => return format!("copes   {}\n", sanitize(change)),
         TrialVerdict::Refuses => "refuses",
         TrialVerdict::Fails => "FAILS  ",
     };
-    format!("{word} {}: it {}{}\n", sanitize(change), described(end), ending(said))
+    format!("{word} {}: it {end}{}\n", sanitize(change), ending(said))
 }
 
 /// Runs it to its end, with all that it starts. Returns what it said last on stderr.
-async fn run_client(command: &str) -> Result<(ClientEnd, String), ExitError> {
+async fn run_client(trials: &ClientTrials) -> Result<(ClientEnd, String), ExitError> {
     let mut shell = Command::new("sh");
-    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    shell.args(["-c", &trials.client]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let started = Guardian::of_process().and_then(|guardian| guardian.spawn(&mut shell, GroupRole::Program));
     // The group ends also where this is not waited for to its end.
     let (mut child, _group) = started.context("`--client` cannot be started")?;
     let stderr = child.stderr.take();
     let run = async { tokio::join!(child.wait(), last_words(stderr)) };
-    match tokio::time::timeout(PATIENCE, run).await {
+    match tokio::time::timeout(trials.patience, run).await {
         Ok((status, said)) => Ok((ClientEnd::Exited(status?), said)),
         Err(_) => Ok((ClientEnd::Hung, String::new())),
     }
 }
 
-/// The last line, of which the beginning may be missing.
+/// The last line that says something, of which the beginning may be missing. Tracebacks of Python end with the frame around them.
 async fn last_words(stderr: Option<ChildStderr>) -> String {
     let Some(mut stderr) = stderr else { return String::new() };
     let mut kept = Vec::new();
@@ -118,7 +135,8 @@ async fn last_words(stderr: Option<ChildStderr>) -> String {
         kept.drain(..surplus);
     }
     let text = String::from_utf8_lossy(&kept);
-    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+    let last = text.lines().rfind(|line| line.contains(char::is_alphanumeric)).unwrap_or_default();
+    last.trim_matches([' ', '\t', '|']).to_owned()
 }
 
 fn verdict(end: &ClientEnd, is_legal: bool) -> TrialVerdict {
@@ -130,9 +148,9 @@ fn verdict(end: &ClientEnd, is_legal: bool) -> TrialVerdict {
     }
 }
 
-fn described(end: &ClientEnd) -> String {
+fn described(end: &ClientEnd, patience: Duration) -> String {
     match end {
-        ClientEnd::Hung => format!("has not ended after {} s", PATIENCE.as_secs()),
+        ClientEnd::Hung => format!("has not ended after {patience:?}"),
         // "exit status: 1", "signal: 6 (SIGABRT)"
         ClientEnd::Exited(status) => format!("ends with {status}"),
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::client_trials;
+use super::client_trials::ClientTrials;
 use super::observe::{observe, report_config, start_core};
 use super::setup::{LaunchedBy, behind_front_door, core_settings, target};
 use super::stdio::launched;
@@ -45,25 +45,21 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
     let options = mock_options(&mut args)?;
     let real = real_server(&args)?;
     let fallback = real.as_ref().map(|real| real.fallback(&args)).transpose()?;
-    let seed = options.mutations.map_or(0, |plan| plan.seed);
+    let trials = client_trials(&mut args, &options);
     let mock = TapeMock::open(&args.tape, options, fallback).map_err(ExitError::usage)?;
     for trouble in mock.troubles() {
         print_stderr(&format!("tapline: {trouble}"));
     }
     let (strict, launched_by) = (args.strict, if args.stdio { LaunchedBy::Client } else { LaunchedBy::Operator });
     let longest = options::longest_message(args.common.max_message, &config.keys);
-    let client = args.client.take();
-    if client.is_some() {
-        args.front.listen.get_or_insert(ANY_PORT);
-    }
     let (settings, watching) = settings(args, &mock, launched_by, &config)?;
     let status = match launched_by {
         LaunchedBy::Client => launched(settings, watching, longest, &config).await.map(ExitCode::from),
         LaunchedBy::Operator => {
             let core = start_core(settings).await?;
             report_config(&config, &core);
-            match client {
-                Some(client) => client_trials::run(&mock, core, &client, seed).await,
+            match trials {
+                Some(trials) => trials.run(&mock, core).await,
                 None => observe(core, watching).await,
             }
         }
@@ -75,6 +71,14 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
         (true, 0) => ExitCode::SUCCESS,
         (true, _) => ExitCode::FAILURE,
     })
+}
+
+/// What is tried at a client, where one is given; it may ask at any port.
+fn client_trials(args: &mut MockArgs, options: &MockOptions) -> Option<ClientTrials> {
+    let client = args.client.take()?;
+    args.front.listen.get_or_insert(ANY_PORT);
+    let seed = options.mutations.map_or(0, |plan| plan.seed);
+    Some(ClientTrials { client, seed, most_runs: args.most_runs.get(), patience: args.timeout })
 }
 
 /// Lets go of the real server, and says what came of it all.

@@ -12,6 +12,10 @@ use crate::tape::compare::{Rules, Volatile, compare, nearest};
 
 /// Differences that are told; more tell no more.
 const MOST: usize = 20;
+/// The most requests of a tape that are looked at for the nearest, and bytes of it that are read: clients wait meanwhile, also others. Of
+/// more than that every second is looked at, or every third, and so on.
+const MOST_COMPARED: u64 = 256;
+const MOST_READ: u64 = 8 << 20;
 /// Characters of a value that are told.
 const LONGEST: usize = 200;
 
@@ -39,16 +43,25 @@ impl<'a> MissedRequest<'a> {
             all.filter(|(_, other)| other.is_request && Some(other.method) == method)
         };
         let (is_known, is_named) = (like().next().is_some(), like().any(|(_, other)| other.name == name));
-        let why = match (is_known, is_named) {
+        let mut why = match (is_known, is_named) {
             (false, _) => "the tape has no such request",
             (true, false) => "the tape has no request of that name",
             (true, true) => "the tape has no request with these arguments",
-        };
+        }
+        .to_owned();
+        let candidates = || like().filter(|(_, other)| !is_named || other.name == name);
+        let (count, bytes) = candidates().fold((0_u64, 0), |(count, bytes), (_, other)| {
+            (count + 1, bytes + (other.said.line.end - other.said.line.start))
+        });
+        let step = count.div_ceil(MOST_COMPARED).max(bytes.div_ceil(MOST_READ)).max(1);
+        if step > 1 {
+            why.push_str(&format!(", of which {} of {count} were compared", count.div_ceil(step)));
+        }
         // One after the other: all of them need not fit into memory.
-        let candidates = like().filter(|(_, other)| !is_named || other.name == name);
-        let params = candidates.filter_map(|(at, _)| Some((at, params_of(&script.said(at).ok()?))));
+        let compared = candidates().step_by(usize::try_from(step).unwrap_or(usize::MAX));
+        let params = compared.filter_map(|(at, _)| Some((at, params_of(&script.said(at).ok()?))));
         let nearest = nearest(params, &params_of(request)).and_then(|at| differing(script, at, request));
-        Self { script, why: why.to_owned(), nearest }
+        Self { script, why, nearest }
     }
 
     /// It was asked as often as it was recorded.

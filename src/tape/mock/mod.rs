@@ -50,7 +50,7 @@ use self::fallback::ForwardedSession;
 pub use self::fallback::{MockFallback, OpenUpstream};
 pub use self::key::MockedFields;
 pub use self::live::LiveValues;
-pub use self::mutate::MutationPlan;
+pub use self::mutate::{MutationPlan, ReplyChange};
 use self::script::MockScript;
 use self::session::{MockEffect, MockSession};
 use crate::event::Speed;
@@ -144,7 +144,7 @@ pub struct MutatedReplies {
     /// Replies that a session had, at most.
     pub most: u64,
     /// Each change that was made, in order.
-    pub changes: Vec<String>,
+    pub changes: Vec<ReplyChange>,
 }
 
 impl MockShared {
@@ -198,10 +198,10 @@ impl TapeMock {
     }
 
     /// Notes what was done to a reply of a session, if anything; `nth`: which it is, from 1.
-    fn note_mutation(&self, nth: u64, told: Option<&String>) {
+    fn note_mutation(&self, nth: u64, change: Option<&ReplyChange>) {
         let mut mutated = self.shared.mutated.lock();
         mutated.most = mutated.most.max(nth);
-        mutated.changes.extend(told.cloned());
+        mutated.changes.extend(change.cloned());
     }
 
     /// Everything of its tapes that is not as it should be, for people.

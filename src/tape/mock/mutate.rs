@@ -29,6 +29,15 @@ impl std::str::FromStr for MutationPlan {
     }
 }
 
+/// What was done to a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyChange {
+    /// Whether a server may say so: then a client has no reason to refuse it.
+    pub is_legal: bool,
+    /// For people.
+    pub text: String,
+}
+
 /// A change of a reply.
 struct ReplyMutation {
     name: &'static str,
@@ -103,7 +112,7 @@ const MUTATIONS: [ReplyMutation; 18] = [
 ];
 
 /// What is said in place of a reply, and what was done to it; `nth`: which reply of the session it is, from 1.
-pub(super) fn mutated(reply: &Message, plan: MutationPlan, nth: u64) -> (Vec<Message>, Option<String>) {
+pub(super) fn mutated(reply: &Message, plan: MutationPlan, nth: u64) -> (Vec<Message>, Option<ReplyChange>) {
     let as_it_is = (vec![reply.clone()], None);
     if reply.kind() != Kind::Result || plan.only.is_some_and(|only| only != nth) {
         return as_it_is;
@@ -112,15 +121,10 @@ pub(super) fn mutated(reply: &Message, plan: MutationPlan, nth: u64) -> (Vec<Mes
     for _ in 0..MUTATIONS.len() {
         let mutation = &MUTATIONS[dice.below(MUTATIONS.len())];
         if let Some(messages) = (mutation.change)(reply, &mut dice) {
-            let kind = if mutation.is_legal { "legal" } else { "illegal" };
-            let MutationPlan { seed, .. } = plan;
-            return (
-                messages,
-                Some(format!(
-                    "reply {nth} was changed ({kind}): {}; `--mutate {seed}:{nth}` changes it alone",
-                    mutation.name
-                )),
-            );
+            let ReplyMutation { is_legal, name, .. } = *mutation;
+            let (kind, seed) = (if is_legal { "legal" } else { "illegal" }, plan.seed);
+            let text = format!("reply {nth} was changed ({kind}): {name}; `--mutate {seed}:{nth}` changes it alone");
+            return (messages, Some(ReplyChange { is_legal, text }));
         }
     }
     as_it_is
@@ -282,11 +286,12 @@ mod tests {
         for nth in 1..400 {
             let plan = MutationPlan { seed: 5, only: None };
             let (messages, told) = mutated(&reply, plan, nth);
-            let told = told.expect("something can be done to it");
+            let ReplyChange { is_legal, text: told } = told.expect("something can be done to it");
             assert_ne!(messages, std::slice::from_ref(&reply), "{told}");
             let is_json = messages.iter().all(|message| message.value().is_some());
             assert!(is_json || told.contains("breaks off"), "{told}");
-            if told.contains("(legal)") {
+            assert_eq!(is_legal, told.contains("(legal)"));
+            if is_legal {
                 let last = messages.last().expect("there is one");
                 assert!(
                     last.kind() == Kind::Result && last.replies_to(&Message::new(r#"{"id":7,"method":"x"}"#)),

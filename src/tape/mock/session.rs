@@ -126,9 +126,9 @@ impl<'a> MockSession<'a> {
         match effect {
             MockEffect::Say(message) if message.kind() == Kind::Result => {
                 self.results += 1;
-                let (messages, told) = mutated(&message, plan, self.results);
-                self.mock.note_mutation(self.results, told.as_ref());
-                effects.extend(told.map(MockEffect::Log));
+                let (messages, change) = mutated(&message, plan, self.results);
+                self.mock.note_mutation(self.results, change.as_ref());
+                effects.extend(change.map(|change| MockEffect::Log(change.text)));
                 effects.extend(messages.into_iter().map(MockEffect::Say));
             }
             effect => effects.push(effect),

@@ -130,6 +130,14 @@ fn miss_tells_the_nearest_and_where_it_differs() {
 }
 
 #[test]
+fn miss_says_how_many_requests_of_a_long_tape_were_compared() {
+    let calls: Vec<_> = (0..600).map(|n| call(&n.to_string(), "a", &format!(r#","arguments":{{"x":{n}}}"#))).collect();
+    let lines: Vec<_> = calls.iter().enumerate().map(|(at, call)| (at as u64, "c2s", call.as_str())).collect();
+    let told = Client::of(&mock(&[&lines], MockOptions::default())).say(&call("7", "a", r#","arguments":{"y":1}"#));
+    assert!(told[0].contains("with these arguments, of which 200 of 600 were compared\n  nearest: "), "{told:?}");
+}
+
+#[test]
 fn ping_and_unknown_revisions_are_no_miss() {
     let mock = mock(&[&[(0, "c2s", ASKED), (5, "s2c", FIRST)]], MockOptions::default());
     let mut client = Client::of(&mock);
