@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use regex::Regex;
 
 use super::serve::TargetArgs;
-use super::values::age;
+use super::values::{age, time_above_zero};
 use crate::json::PathPattern;
 
 #[derive(Debug, Args)]
@@ -80,7 +80,7 @@ Examples:
 Calls are matched by method, name and arguments, not by their place. What changes from run to run (times, ids, ports) counts for nothing. \
 Tools, prompts and templates are compared by name, times by the median where there are five calls or more.
 
-Exit status: 0 the same, 1 different, 2 one of them cannot be read.")]
+Exit status: 0 the same, 1 different, 2 one of them cannot be read, or not all of it: the rest is compared.")]
     Diff(TapeDiffArgs),
     /// Pin what a server says of its tools, and check it later
     #[command(after_long_help = "\
@@ -89,7 +89,7 @@ Examples:
   tapline tape baseline 9a07 --check tools.baseline.json    status 1 where one is not what it was
   tapline tape baseline 9a07 --check tools.baseline.json --format sarif --out tools.sarif     for code scanning, at the line of the baseline
 
-Exit status: 0 pinned, or as it was, 1 different, 2 a file cannot be read.")]
+Exit status: 0 pinned, or as it was, 1 different, 2 a file cannot be read, or not all of the tape.")]
     Baseline(TapeBaselineArgs),
     /// Write a tape for other tools: HAR, curl, tests, a page
     #[command(after_long_help = "\
@@ -126,7 +126,8 @@ Examples:
   tapline tape redact 4f1c --regex '[0-9]{3}-[0-9]{4}' --entropy --in-place
 
 Members, headers and words with names of secrets, keys of known services, passwords in URLs and `requestState` go always. The same secret \
-is replaced by the same text all over the tape, wherever it stands, so that the tape can still be replayed.")]
+is replaced by the same text all over the tape, so that it can still be replayed: also in other texts, where it has eight characters or more \
+and looks like a key, or was named by an option.")]
     Redact(TapeRedactArgs),
     /// Find the least of a tape that still fails at a server
     #[command(
@@ -356,6 +357,9 @@ pub struct TapeMinimiseArgs {
     /// How often it may be played
     #[arg(long, value_name = "N", default_value = "200")]
     pub most_runs: NonZeroUsize,
+    /// How long a reply may take, such as `5s`; three times what it took on the tape, where that is longer
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time_above_zero)]
+    pub timeout: Duration,
     /// File for the least of it [default: NAME-minimal beside it]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -1,15 +1,16 @@
 //! `tapline tape minimise`: a tape is played, again and again, with less of it, as long as a message still matches.
 
-use std::fs::File;
-use std::io::Write as _;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use crossbeam_channel::{Receiver, never, select};
 use tokio_util::sync::CancellationToken;
 
+use super::output::{check_out, progress, watch, write_out};
 use super::setup::target;
 use super::tape::find;
 use crate::app::replays;
@@ -25,14 +26,15 @@ use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
-use crate::tape::minimise::{TapeReduction, minimise};
-use crate::tape::play::{PlayOptions, PlayableTape, play};
-use crate::tape::{SUFFIX, Tape};
+use crate::tape::minimise::{ReducedTape, ReducibleTape, TapeReduction, minimise};
+use crate::tape::play::{PlayOptions, play};
+use crate::tape::{PACKED, SUFFIX, TapeError};
+use crate::text::counted;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 
-/// How long a reply may take: what hangs is not waited for again and again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the end of a session may take to be told that was hung up on.
+const GOODBYE: Duration = Duration::from_secs(10);
 /// Events of one run that may wait to be looked at.
 const EVENTS: usize = 1 << 16;
 
@@ -45,25 +47,28 @@ pub(super) async fn run(
     tapes: Option<&PathBuf>,
     config: &Config,
 ) -> Result<ExitCode, ExitError> {
-    let TapeMinimiseArgs { tape, fails, most_runs, out, target: server } = args;
+    let TapeMinimiseArgs { tape, fails, most_runs, timeout, out, target: server } = args;
     let (path, runs) = (find(&tape, tapes, &config.keys)?, most_runs.get());
     let filter = Filter::parse(&fails).context("`--fails`").map_err(ExitError::usage)?;
-    let tape = Tape::read(&path).map_err(ExitError::usage)?;
+    let out = out.unwrap_or_else(|| beside(&path));
+    check_out(Some(&out), "")?;
+    let bar = progress("reading the tape");
+    let tape = ReducibleTape::read(&path, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
+    bar.finish_and_clear();
     for trouble in tape.troubles() {
         print_stderr(&format!("tapline: {}: {trouble}", path.display()));
     }
-    let out = out.unwrap_or_else(|| beside(&path));
-    let runner = Arc::new(MinimiseRunner::start(server, config)?);
-    let fails = |tape: Tape| {
+    let runner = Arc::new(MinimiseRunner::start(server, timeout, config)?);
+    let fails = |tape: ReducedTape| {
         let (runner, filter) = (runner.clone(), filter.clone());
-        async move { runner.fails(&tape, &filter).await }
+        async move { runner.fails(&tape, filter).await }
     };
-    let found = minimise(&tape, runs, fails).await;
+    let found = minimise(tape, runs, fails).await.map_err(ExitError::usage)?;
     let Some(found) = found else {
         let text = format!("no message matches `{filter}` when the whole tape is played: there is nothing to minimise");
         return Err(anyhow!(text).into());
     };
-    write_tape(&found.tape, &out).with_context(|| format!("cannot write {}", out.display()))?;
+    write_out(Some(&out), "", |out| found.tape.write(out))?;
     report(&found, runs, &out);
     Ok(ExitCode::SUCCESS)
 }
@@ -73,75 +78,84 @@ fn report(found: &TapeReduction, runs: usize, out: &Path) {
         print_stderr(&format!("tapline: {} {} is kept: {}", kept.seq, kept.subject, kept.why));
     }
     let (messages, parts) = found.gone;
+    let parts = if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
     let ended = if found.runs >= runs { "; `--most-runs` allows more" } else { "" };
     print_stderr(&format!(
-        "tapline: {}: {messages} messages and {parts} parts of messages are gone, in {} runs{ended}",
+        "tapline: {}: {} and {parts} of messages are gone, in {}{ended}",
         out.display(),
-        found.runs
+        counted(messages, "message"),
+        counted(found.runs, "run")
     ));
 }
 
 fn beside(tape: &Path) -> PathBuf {
     let name = tape.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stem = name.strip_suffix(SUFFIX).unwrap_or(&name);
+    let name = name.strip_suffix(PACKED).unwrap_or(&name);
+    let stem = name.strip_suffix(SUFFIX).unwrap_or(name);
     tape.with_file_name(format!("{stem}-minimal{SUFFIX}"))
-}
-
-fn write_tape(tape: &Tape, out: &Path) -> std::io::Result<()> {
-    let mut lines = serde_json::to_vec(&tape.header)?;
-    lines.push(b'\n');
-    for envelope in &tape.envelopes {
-        envelope.write_json(tape.header.session_field(envelope.session), &mut lines);
-        lines.push(b'\n');
-    }
-    File::create(out)?.write_all(&lines)
 }
 
 /// Plays tapes, each at a fresh server, and looks at what passes.
 struct MinimiseRunner {
     table: Arc<SessionTable>,
     events: FeedReader,
+    /// How long a reply may take: what hangs is not waited for again and again.
+    patience: Duration,
     _journal: JournalThread,
 }
 
 impl MinimiseRunner {
-    fn start(server: TargetArgs, config: &Config) -> Result<Self, ExitError> {
+    fn start(server: TargetArgs, patience: Duration, config: &Config) -> Result<Self, ExitError> {
         let server = named_server(server, config).map_err(ExitError::usage)?;
         let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
         let (journal, thread) = Journal::start(None);
         let (feed, events) = Feed::bounded(EVENTS);
         journal.subscribe(feed);
         let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
-        Ok(Self { table: SessionTable::new(proxy, target(server, &never)?), events, _journal: thread })
+        Ok(Self { table: SessionTable::new(proxy, target(server, &never)?), events, patience, _journal: thread })
     }
 
-    async fn fails(&self, tape: &Tape, filter: &Filter) -> bool {
-        let mut opened = Vec::new();
-        let connect = replays::connect(&self.table, |session| opened.push(session));
-        let options = PlayOptions { speed: Speed::Max, patience: PATIENCE, ..PlayOptions::default() };
-        play(PlayableTape::from(tape), connect, options, |_| {}, CancellationToken::new()).await;
-        self.has_match(opened, filter).await
-    }
-
-    /// Whether a message of these sessions matched, which have ended.
-    async fn has_match(&self, mut sessions: Vec<SessionId>, filter: &Filter) -> bool {
+    /// Whether a message matches while that is played.
+    async fn fails(&self, tape: &ReducedTape, filter: Filter) -> Result<bool, TapeError> {
+        let tape = tape.playable()?;
+        let mut opened = HashSet::new();
+        let (over, is_over) = crossbeam_channel::bounded(1);
         let events = self.events.events.clone();
-        let filter = filter.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let mut found = false;
-            while !sessions.is_empty()
-                && let Ok(event) = events.recv_timeout(PATIENCE)
-            {
-                match event {
-                    Event::Passed(envelope) if sessions.contains(&envelope.session) => {
-                        found |= filter.matches(&envelope);
-                    }
-                    Event::SessionClosed { session: closed, .. } => sessions.retain(|it| *it != closed),
-                    _ => {}
-                }
-            }
-            found
+        let looking = tokio::task::spawn_blocking(move || has_match(&events, &is_over, &filter));
+        let connect = replays::connect(&self.table, |session| {
+            opened.insert(session);
         });
-        looked.await.unwrap_or(false)
+        let options = PlayOptions { speed: Speed::Max, patience: self.patience, ..PlayOptions::default() };
+        play(tape, connect, options, |_| {}, CancellationToken::new()).await;
+        let _ = over.send(opened);
+        Ok(looking.await.unwrap_or(false))
+    }
+}
+
+/// Whether a message matches of those that pass until these sessions have ended, of which is told when all was played. All of them are
+/// looked at as they come: no more than [`EVENTS`] wait.
+fn has_match(events: &Receiver<Event>, over: &Receiver<HashSet<SessionId>>, filter: &Filter) -> bool {
+    let (mut found, mut closed, mut opened) = (false, HashSet::new(), None);
+    let mut over = over.clone();
+    loop {
+        if opened.as_ref().is_some_and(|opened: &HashSet<_>| opened.is_subset(&closed)) {
+            return found;
+        }
+        select! {
+            recv(events) -> event => match event {
+                Ok(Event::Passed(envelope)) => found = found || filter.matches(&envelope),
+                Ok(Event::SessionClosed { session, .. }) => {
+                    closed.insert(session);
+                }
+                Ok(_) => {}
+                Err(_) => return found,
+            },
+            recv(over) -> all => match all {
+                Ok(all) => (opened, over) = (Some(all), never()),
+                // Nobody waits for what is found any more.
+                Err(_) => return found,
+            },
+            default(GOODBYE) => if opened.is_some() { return found },
+        }
     }
 }

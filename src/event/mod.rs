@@ -415,6 +415,9 @@ pub struct TapeEnd {
     pub seams: Vec<TapeSeam>,
 }
 
+/// How the reason begins why a session ended whose server had ended, or was lost.
+pub const SERVER_GONE: &str = "its server is gone";
+
 /// A place on a tape from which on the session went on otherwise: with another server process, or under another tapline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TapeSeam {

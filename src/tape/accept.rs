@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::care::{Packing, reseal, rewrite};
-use super::format::{TapeError, TapeHeader};
-use super::read::TapeBytes;
+use super::care::{packing_of, rewrite};
+use super::format::TapeError;
+use super::read::TapeReader;
 use super::redact::{RedactRules, Redactor};
 use crate::envelope::{Direction, Seq};
 use crate::event::Difference;
@@ -41,49 +40,35 @@ pub struct AcceptedValues {
 /// # Errors
 /// Where the tape cannot be read, or not be written.
 pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, TapeError> {
-    let mut text = String::new();
-    let read = TapeBytes::open(path).and_then(|mut bytes| {
-        bytes.read_to_string(&mut text)?;
-        Ok(matches!(bytes, TapeBytes::Packed(_)))
-    });
-    let is_packed = read.map_err(|error| TapeError::unread(path, error))?;
+    // Of a link, what it leads to is rewritten.
+    let path = &path.canonicalize().map_err(|error| TapeError::unread(path, error))?;
     let by_request: HashMap<Seq, &LiveReply> = replies.iter().map(|reply| (reply.request, reply)).collect();
     let mut accepted = AcceptedValues::default();
-    let header = text.lines().next().and_then(|line| serde_json::from_str::<TapeHeader>(line).ok());
     // What the live server says is as secret as what the recorded one said.
-    let is_redacted = header.is_some_and(|header| header.has_redacted_bodies());
+    let is_redacted = TapeReader::open(path)?.header().has_redacted_bodies();
     let mut redactor = is_redacted.then(|| Redactor::new(RedactRules::default()));
     let mut now = |line: &str| {
         let now = accepted.line(line, &by_request);
         let redactor = redactor.as_mut().filter(|_| now != line);
         redactor.and_then(|redactor| redactor.line(&now)).unwrap_or(now)
     };
-    let lines: Vec<_> = text.split_inclusive('\n').map(&mut now).collect();
-    if accepted.values > 0 {
-        let cannot = |error| TapeError::CannotWrite { path: path.to_owned(), error };
-        let permissions = fs::metadata(path).map_err(cannot)?.permissions();
-        let beside = path.with_extension("new");
-        if is_packed {
-            rewrite_packed(path, &lines)?;
-            return fs::set_permissions(path, permissions).map_err(cannot).map(|()| accepted);
+    let beside = path.with_extension("new");
+    let broken = rewrite(path, &beside, packing_of(path), false, &mut |_, line| match std::str::from_utf8(&line) {
+        Ok(text) => now(text).into_bytes(),
+        Err(_) => line,
+    })?;
+    let kept = match broken {
+        Some(problem) => Err(TapeError::Broken { path: path.clone(), problem: problem.to_string() }),
+        None if accepted.values == 0 => Ok(()),
+        None => {
+            let cannot = |error| TapeError::CannotWrite { path: path.clone(), error };
+            let like = fs::metadata(path).and_then(|it| fs::set_permissions(&beside, it.permissions()));
+            like.and_then(|()| fs::rename(&beside, path)).map_err(cannot)
         }
-        fs::write(&beside, lines.concat()).map_err(cannot)?;
-        fs::set_permissions(&beside, permissions).map_err(cannot)?;
-        fs::rename(&beside, path).map_err(cannot)?;
-        if text.contains(r#"{"mark":"seal""#) {
-            reseal(path)?;
-        }
-    }
-    Ok(accepted)
-}
-
-/// Has a packed tape say these lines, and stay packed.
-fn rewrite_packed(path: &Path, lines: &[String]) -> Result<(), TapeError> {
-    rewrite(path, path, Packing::Zstd, false, &mut |number, line| {
-        let now = usize::try_from(number - 1).ok().and_then(|at| lines.get(at));
-        now.map_or(line, |now| now.trim_end_matches('\n').as_bytes().to_vec())
-    })
-    .map(drop)
+    };
+    // It is gone where it took the place of the other.
+    let _ = fs::remove_file(&beside);
+    kept.map(|()| accepted)
 }
 
 /// What a line says of itself.
@@ -166,7 +151,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.tape.jsonl");
         let line = |msg: &str| format!(r#"{{"seq":2,"at":5,"dir":"s2c","via":"stdio","re":1, "msg":{msg}}}"#);
-        let tape = |msg: &str| format!("{{\"tapline\":1}}\n{{\"seq\":1,\"dir\":\"c2s\"}}\n{}\n", line(msg));
+        let header = crate::tape::TapeHeader::of(&crate::tape::record::tests::session());
+        let header = serde_json::to_string(&header).unwrap();
+        let tape = |msg: &str| format!("{header}\n{{\"seq\":1,\"dir\":\"c2s\"}}\n{}\n", line(msg));
         fs::write(&path, tape(r#"{"id":7, "result":{"a":1.0,"b":[1,2,3],"c":"x","t":"{\"n\":1}"}}"#)).unwrap();
         let differs = |path: &str| Difference { path: path.to_owned(), expected: None, got: None };
         let reply = LiveReply {

@@ -267,13 +267,6 @@ pub enum TapeError {
     CannotWrite { path: PathBuf, error: io::Error },
     #[error("cannot read {}: {error}", path.display())]
     CannotRead { path: PathBuf, error: io::Error },
-    /// It would not fit into memory, and is needed there.
-    #[error(
-        "{} is too large to be taken into memory whole, of which half of what is free is used: it has more than {messages} messages; \
-         `tapline search` and `tapline tape show` read tapes of any size",
-        path.display()
-    )]
-    TooLarge { path: PathBuf, messages: u64 },
     /// A packed tape that was cut or damaged is not made to look whole.
     #[error(
         "{} is not changed: {problem}; `tapline tape pack --undo` writes what is whole to another file",

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use crate::envelope::SessionId;
-use crate::event::{Level, LogLine};
+use crate::event::{Level, LogLine, SERVER_GONE};
 use crate::message::Message;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::LiveSession;
@@ -95,7 +95,7 @@ impl SessionTable {
         // One that was suspended may be back by now, with another child.
         let is_it = self.find(session.id()).is_some_and(|connection| Arc::ptr_eq(&connection.session, session));
         if is_it {
-            self.remove(session.id(), &format!("its server is gone: {error}"), EndKind::Closed);
+            self.remove(session.id(), &format!("{SERVER_GONE}: {error}"), EndKind::Closed);
         }
     }
 

@@ -17,7 +17,8 @@ mod summary;
 mod verify;
 
 pub use retention::{Retention, Section};
-pub use rewrite::{LineChange, Packing, append_note, pack, redact, renamed, reseal, rewrite, tend};
+pub use rewrite::{LineChange, Packing, append_note, pack, packing_of, redact, renamed, rewrite, tend};
+pub(super) use seal::LineSums;
 pub use signature::{SealSigner, SealVerifier, sign};
 pub use summary::TapeSummary;
 pub use verify::{TapeFault, Verification, verify};

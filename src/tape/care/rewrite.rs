@@ -50,8 +50,14 @@ pub fn rewrite(
 ) -> Result<Option<Problem>, TapeError> {
     // It is a tape, and one that we know.
     TapeReader::open(from)?;
+    // Of a link, what it leads to is replaced; a device, or a pipe, is not.
+    let to = &to.canonicalize().unwrap_or_else(|_| to.to_owned());
+    if to.metadata().is_ok_and(|it| !it.is_file()) {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+        return Err(TapeError::CannotWrite { path: to.clone(), error });
+    }
     let beside = to.with_file_name(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
-    let cannot_write = |error| TapeError::CannotWrite { path: to.to_owned(), error };
+    let cannot_write = |error| TapeError::CannotWrite { path: to.clone(), error };
     let file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
     let written = write_rewritten(from, file, packing, reseal, change).map_err(cannot_write);
@@ -76,7 +82,7 @@ impl Ended {
             Self::Unread { error, .. } if !is_broken(&error) => Err(TapeError::unread(from, error)),
             Self::Unread { line, error } => {
                 let problem = Problem { line, why: read_no_further(&error) };
-                if from == to {
+                if from.canonicalize().is_ok_and(|from| from == to) {
                     Err(TapeError::Broken { path: from.to_owned(), problem: problem.to_string() })
                 } else {
                     Ok(Some(problem))
@@ -296,15 +302,8 @@ fn with_redaction(header: &[u8], words: &[String]) -> Option<Vec<u8>> {
     serde_json::to_vec(&header).ok()
 }
 
-/// Renews the seal of a tape that had one, after it was changed on purpose.
-///
-/// # Errors
-/// Where the tape cannot be read, or not be written.
-pub fn reseal(path: &Path) -> Result<(), TapeError> {
-    rewrite(path, path, packing_of(path), false, &mut |_, line| line).map(drop)
-}
-
-fn packing_of(path: &Path) -> Packing {
+/// How a tape lies on the disk now.
+pub fn packing_of(path: &Path) -> Packing {
     match TapeBytes::open(path) {
         Ok(TapeBytes::Packed(_)) => Packing::Zstd,
         _ => Packing::Plain,

@@ -86,7 +86,11 @@ impl LineSums {
             }
             std::cmp::Ordering::Equal => {
                 let others = pairs().filter(|(sealed, now)| sealed != now).count().saturating_sub(1);
-                let others = if others > 0 { format!(", and {others} others were") } else { String::new() };
+                let others = match others {
+                    0 => String::new(),
+                    1 => ", and another was".to_owned(),
+                    others => format!(", and {others} others were"),
+                };
                 format!("{place} was changed since it was sealed{others}")
             }
         })

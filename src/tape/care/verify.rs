@@ -11,6 +11,7 @@ use crate::envelope::{Envelope, Seq};
 use crate::message::{Kind, members_of};
 use crate::tape::format::{Mark, TapeError, TapeHeader};
 use crate::tape::read::{TapeBytes, TapeEntry, TapeReader, check_is_file};
+use crate::text::counted_are;
 
 /// So many findings are told one by one.
 const TOLD: usize = 100;
@@ -93,7 +94,8 @@ pub fn verify(path: &Path, verifier: Option<&SealVerifier>) -> Result<Verificati
             }
             TapeEntry::Mark(Mark::Gap { messages, .. }) => {
                 missing = true;
-                found.find(Some(line), format!("{messages} messages are missing here: they passed unrecorded"));
+                let missing = counted_are(messages, "message");
+                found.find(Some(line), missing + " missing here, and passed unrecorded");
             }
             TapeEntry::Mark(Mark::End { reason, .. }) => found.end = Some(reason),
             TapeEntry::Mark(_) => {}

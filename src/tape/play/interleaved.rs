@@ -3,11 +3,13 @@
 //!
 //! Pure. What one client did may be why another could do what it did next, so a pause counts from whatever happened last in any session.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::script::{After, Script, ScriptSession, ScriptStep, SessionBuilder, StepKind, TapeLine};
 use crate::envelope::{Envelope, Seq, SessionId};
+use crate::event::SERVER_GONE;
 use crate::tape::Tape;
 
 /// A tape that a script is made of.
@@ -30,6 +32,8 @@ struct GatheredSession {
     is_chosen: bool,
     /// The place of its end, where nothing of it came behind.
     ended: Option<usize>,
+    /// Whether that was because its server was gone.
+    lost_server: bool,
     /// What follows was said again behind the last message that is played: it is not how the session began.
     is_undone: bool,
     /// Messages of its client in which marks stand for secrets.
@@ -46,13 +50,15 @@ pub(super) struct ScriptBuilder {
 }
 
 impl Script {
-    pub(super) fn of(tape: &Tape) -> Self {
-        let source = SourceTape { number: 0, session: tape.header.session, shift: 0 };
+    /// Of these messages of a tape, in their order, and where each stands, of those that stay in their file; `about`: all else of it.
+    pub(super) fn of<M: Borrow<Envelope>>(about: &Tape, messages: impl Iterator<Item = (Option<TapeLine>, M)>) -> Self {
+        let source = SourceTape { number: 0, session: about.header.session, shift: 0 };
         let mut builder = ScriptBuilder::default();
-        let mut hang_ups = tape.hang_ups.iter().peekable();
-        let mut rewinds = tape.rewinds.iter().peekable();
-        let mut seams = tape.seams.iter().peekable();
-        for envelope in &tape.envelopes {
+        let mut hang_ups = about.hang_ups.iter().peekable();
+        let mut rewinds = about.rewinds.iter().peekable();
+        let mut seams = about.seams.iter().peekable();
+        for (line, envelope) in messages {
+            let envelope = envelope.borrow();
             while seams.next_if(|seam| seam.after < envelope.seq).is_some() {
                 builder.go_on(&source);
             }
@@ -62,10 +68,13 @@ impl Script {
             while let Some(hang_up) = hang_ups.next_if(|it| it.at < envelope.at) {
                 builder.hung_up(&source, hang_up.seq, hang_up.at);
             }
-            builder.envelope(&source, None, envelope);
+            builder.envelope(&source, line, envelope);
             builder.choose(&source, envelope);
         }
         hang_ups.for_each(|it| builder.hung_up(&source, it.seq, it.at));
+        if let Some(reason) = &about.end {
+            builder.ended(&source, source.session, reason);
+        }
         builder.script()
     }
 }
@@ -75,7 +84,7 @@ impl ScriptBuilder {
     pub(super) fn envelope(&mut self, tape: &SourceTape, line: Option<TapeLine>, envelope: &Envelope) {
         let place = self.place;
         let session = self.session(tape, envelope.session);
-        session.ended = None;
+        (session.ended, session.lost_server) = (None, false);
         session.builder.envelope(line, place, envelope);
         self.place += 1;
     }
@@ -123,9 +132,10 @@ impl ScriptBuilder {
     }
 
     /// The session has ended here, if nothing of it follows.
-    pub(super) fn ended(&mut self, tape: &SourceTape, id: SessionId) {
+    pub(super) fn ended(&mut self, tape: &SourceTape, id: SessionId, reason: &str) {
         let place = self.place;
-        self.session(tape, id).ended = Some(place);
+        let session = self.session(tape, id);
+        (session.ended, session.lost_server) = (Some(place), reason.starts_with(SERVER_GONE));
     }
 
     /// Messages in which marks stand for secrets.
@@ -142,6 +152,7 @@ impl ScriptBuilder {
                 builder,
                 is_chosen: false,
                 ended: None,
+                lost_server: false,
                 is_undone: false,
                 without_secrets: 0,
             });
@@ -159,9 +170,9 @@ impl ScriptBuilder {
         self.sessions.retain(GatheredSession::is_played);
         let mut script = Script::default();
         let mut steps = Vec::new();
-        for (at, GatheredSession { id, builder, ended, .. }) in self.sessions.into_iter().enumerate() {
+        for (at, GatheredSession { id, builder, ended, lost_server, .. }) in self.sessions.into_iter().enumerate() {
             script.ends.extend(ended.map(|place| (place, at)));
-            script.sessions.push(ScriptSession { id, said: builder.said });
+            script.sessions.push(ScriptSession { id, said: builder.said, lost_server });
             steps.push(builder.steps);
         }
         script.ends.sort_unstable();

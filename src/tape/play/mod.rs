@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::answers::RecordedAnswers;
 use self::order::SaidOrder;
+pub(super) use self::playable::PlayedMessage;
 pub use self::playable::{PlayableTape, TapeSelection};
 use self::script::{After, Script, ScriptStep, StepKind};
 pub use self::sessions::ClientConnection;
@@ -44,7 +45,7 @@ use super::accept::LiveReply;
 use super::compare::{Findings, Rules, RunClocks};
 use crate::envelope::SessionId;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, StepVerdict, Timestamp};
-use crate::mcp::meta;
+use crate::mcp::{meta, method};
 use crate::message::Message;
 use crate::upstream::streamable::StreamPosition;
 use crate::upstream::{Outgoing, UpstreamError};
@@ -104,6 +105,8 @@ impl Default for PlayOptions {
 const LISTEN: Duration = Duration::from_secs(1);
 /// How long a notification, or a question, that once came before a message is waited for before that message.
 const NEWS: Duration = Duration::from_secs(1);
+/// How long a request that the tape has no reply to is watched at the end: its server may end over it.
+const SILENCE: Duration = Duration::from_secs(1);
 /// At full speed, the most that a notification stays behind the request it may be about.
 const BEHIND: Duration = Duration::from_millis(20);
 
@@ -172,6 +175,8 @@ struct Played {
     state: StepState,
     /// When it went out, or is to go out after its pause.
     sent: Option<Instant>,
+    /// The client took it back, and waits for no reply.
+    is_taken_back: bool,
     /// When its verdict was given.
     done: Option<Instant>,
     status: Option<StatusCode>,
@@ -402,7 +407,8 @@ where
         let now = Instant::now();
         let asked = self.asked_until(now);
         let Some(step) = self.script.steps.get(self.next) else {
-            return asked.map_or(Due::Never, Due::At);
+            let watched = self.sessions.iter().filter_map(|session| self.silent_until(session)).max();
+            return asked.or(watched.filter(|until| *until > now)).map_or(Due::Never, Due::At);
         };
         if self.blockers.first().is_some_and(|(place, _)| *place < step.place) {
             return Due::Later;
@@ -410,7 +416,8 @@ where
         if let Some((place, session)) = self.script.ends.get(self.next_end)
             && *place <= step.place
         {
-            return asked.filter(|until| *until > now).map_or(Due::AtEnd(*session), Due::At);
+            let until = asked.or_else(|| self.silent_until(&self.sessions[*session]));
+            return until.filter(|until| *until > now).map_or(Due::AtEnd(*session), Due::At);
         }
         let (pause, news, cancels, recorded) = (self.pause_until(step), step.news, step.cancels, step.pause);
         let listening = self.sessions[step.session].listening_until();
@@ -489,6 +496,17 @@ where
         (until > now).then_some(until)
     }
 
+    /// Returns until when requests of a session are watched that nobody answered when it was recorded.
+    fn silent_until(&self, session: &PlayedSession) -> Option<Instant> {
+        let is_watched = |index: &&usize| {
+            let step = &self.script.steps[**index];
+            matches!(step.kind, StepKind::Request { reply: None, hung_up: false, .. })
+                && !self.played[**index].is_taken_back
+                && step.message.method() != Some(method::SUBSCRIPTIONS_LISTEN)
+        };
+        session.waiting.values().filter(is_watched).filter_map(|index| Some(self.played[*index].sent? + SILENCE)).max()
+    }
+
     /// Returns until when the progress of a request is waited for that had come before the client cancelled it. `pause`: how long the
     /// client had waited.
     fn progress_until(&mut self, (request, expected): (usize, usize), pause: u64, now: Instant) -> Option<Instant> {
@@ -505,6 +523,9 @@ where
         let step = &self.script.steps[index];
         if let (StepKind::HangUp, Some((request, _))) = (&step.kind, step.cancels) {
             return self.hang_up(index, request);
+        }
+        if let Some((request, _)) = step.cancels {
+            self.played[request].is_taken_back = true;
         }
         let session = &mut self.sessions[step.session];
         let message = match step.body.load() {
@@ -613,7 +634,11 @@ where
         while let Some((deadline, index)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, index));
             let waited = self.played[index].sent.map_or(Duration::ZERO, |sent| now - sent);
-            self.fail(index, format!("no reply within {} s", waited.as_secs()));
+            let waited = match waited.as_secs() {
+                0 => format!("{} ms", waited.as_millis()),
+                seconds => format!("{seconds} s"),
+            };
+            self.fail(index, format!("no reply within {waited}"));
         }
         for session in &mut self.sessions {
             if session.listening_until().is_some_and(|until| until <= now) {

@@ -18,6 +18,8 @@ use crate::tape::accept::LiveReply;
 use crate::tape::compare::{Findings, LearnedValues, Volatile, judge};
 use crate::upstream::UpstreamError;
 
+/// What excuses a server that is lost.
+const LOST_THEN: &str = "the server was lost here when this was recorded, too";
 /// When a stream is taken up again, unless the server says: what the SDK clients do.
 const RETRY: Duration = Duration::from_secs(1);
 /// The shortest pause before a stream is taken up again, whatever the server asks for.
@@ -316,12 +318,7 @@ where
             return;
         }
         if self.played[index].state == StepState::InFlight {
-            if is_gone || self.script.steps[index].reply().is_some() || !self.is_asking(index) {
-                self.fail(index, error.to_string());
-            } else {
-                let why = format!("the tape has no reply to compare with, and none came: {error}");
-                self.conclude(index, StepVerdict::Pass, Some(why), Findings::default(), None);
-            }
+            self.lose(index, &error.to_string());
         }
         if is_gone {
             self.give_up(self.script.steps[index].session, &error.to_string());
@@ -332,10 +329,26 @@ where
     fn give_up(&mut self, session: usize, why: &str) {
         for index in 0..self.next.min(self.played.len()) {
             if self.script.steps[index].session == session && self.played[index].state == StepState::InFlight {
-                self.fail(index, why.to_owned());
+                self.lose(index, why);
             }
         }
         self.sessions[session].over.get_or_insert(GONE);
+    }
+
+    /// Ends a step whose server was lost over it. As it is meant to, that passes where it was so when it was recorded, or where the
+    /// client waits for no reply.
+    fn lose(&mut self, index: usize, why: &str) {
+        let step = &self.script.steps[index];
+        let excuse = match &step.kind {
+            StepKind::Request { .. } if self.played[index].is_taken_back => "the client took it back",
+            StepKind::Request { reply: Some(reply), .. } if reply.lost_server => LOST_THEN,
+            StepKind::Request { reply: None, .. } if self.script.sessions[step.session].lost_server => LOST_THEN,
+            StepKind::Request { reply: None, .. } if step.message.method() == Some(method::SUBSCRIPTIONS_LISTEN) => {
+                "the tape has no end of it"
+            }
+            _ => return self.fail(index, why.to_owned()),
+        };
+        self.conclude(index, StepVerdict::Pass, Some(format!("{excuse}: {why}")), Findings::default(), None);
     }
 
     /// Asks for the rest of a stream that ended before the reply, as a client does (2025-11-25, transports, resumability).

@@ -1,6 +1,7 @@
 //! A tape that is to be played: what its client did, with large messages left where they stand.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::interleaved::ScriptBuilder;
@@ -11,7 +12,7 @@ use crate::mcp::method;
 use crate::message::Kind;
 use crate::tape::Tape;
 use crate::tape::format::{TapeError, TapeHeader};
-use crate::tape::read::TapeEntry;
+use crate::tape::read::{StoredTape, TapeEntry};
 use crate::tape::redact::has_mark;
 
 /// Bytes that are read between two reports: a few of them a second.
@@ -88,6 +89,31 @@ impl PlayableTape {
         Ok(Self { path: first.path, header: first.header, troubles, without_secrets, last, script: builder.script() })
     }
 
+    /// These messages of a tape that was gone through, in their order, each with the place of its line; a message that is not as it
+    /// stands there has none.
+    ///
+    /// # Errors
+    /// Where one of them could not be read again.
+    pub(in crate::tape) fn of_stored(
+        tape: &StoredTape,
+        messages: impl Iterator<Item = Result<(Option<Range<u64>>, Envelope), TapeError>>,
+    ) -> Result<Self, TapeError> {
+        let (mut last, mut unread, mut without_secrets) = (None, None, 0);
+        let is_redacted = tape.about.header.has_redacted_bodies();
+        let read =
+            messages.map_while(|message| message.map_err(|error| unread = Some(error)).ok()).map(|(line, it)| {
+                last = Some(it.session);
+                without_secrets += usize::from(is_redacted && lacks_secrets(&it));
+                (line.map(|line| (tape.file.clone(), line)), it)
+            });
+        let script = Script::of(&tape.about, read);
+        let Tape { path, header, .. } = tape.about.clone();
+        match unread {
+            Some(error) => Err(error),
+            None => Ok(Self { path, header, troubles: tape.troubles(), without_secrets, last, script }),
+        }
+    }
+
     /// The last message of the client's.
     pub fn last(&self) -> Option<Seq> {
         self.script.steps.iter().map(|step| step.seq).max()
@@ -123,19 +149,45 @@ pub struct TapeSelection {
 
 impl TapeSelection {
     pub(in crate::tape) fn has(&self, envelope: &Envelope) -> bool {
-        if matches!(envelope.method(), Some(method::INITIALIZE | method::INITIALIZED)) {
-            return true;
-        }
-        let is_between = |seq: Seq| self.is_between(seq);
-        let is_within = |seq: Seq| self.is_within(seq);
-        let kind = envelope.kind();
-        match envelope.direction {
+        self.has_like(&PlayedMessage::of(envelope))
+    }
+
+    /// Whether a message is played of which no more is known than this.
+    pub(in crate::tape) fn has_like(&self, message: &PlayedMessage) -> bool {
+        let PlayedMessage { seq, kind, .. } = *message;
+        match message.direction {
+            _ if message.begins => true,
             // Answers are given when they are asked for.
-            Direction::ToServer if kind.is_reply() => is_between(envelope.seq),
-            Direction::ToClient if kind.is_reply() => envelope.reply_to.as_ref().is_none_or(|to| is_within(to.seq)),
+            Direction::ToServer if kind.is_reply() => self.is_between(seq),
+            Direction::ToClient if kind.is_reply() => message.reply_to.is_none_or(|to| self.is_within(to)),
             // What came of messages that are left out would be waited for.
             Direction::ToClient if self.only.is_some() => kind != Kind::Notification,
-            Direction::ToServer | Direction::ToClient => is_within(envelope.seq),
+            Direction::ToServer | Direction::ToClient => self.is_within(seq),
+        }
+    }
+}
+
+/// What tells whether a message is played.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::tape) struct PlayedMessage {
+    pub(in crate::tape) seq: Seq,
+    pub(in crate::tape) session: SessionId,
+    pub(in crate::tape) direction: Direction,
+    pub(in crate::tape) kind: Kind,
+    /// Whether it is how a session begins.
+    pub(in crate::tape) begins: bool,
+    pub(in crate::tape) reply_to: Option<Seq>,
+}
+
+impl PlayedMessage {
+    pub(in crate::tape) fn of(envelope: &Envelope) -> Self {
+        Self {
+            seq: envelope.seq,
+            session: envelope.session,
+            direction: envelope.direction,
+            kind: envelope.kind(),
+            begins: matches!(envelope.method(), Some(method::INITIALIZE | method::INITIALIZED)),
+            reply_to: envelope.reply_to.as_ref().map(|to| to.seq),
         }
     }
 }
@@ -161,6 +213,7 @@ impl From<&Tape> for PlayableTape {
         let is_redacted = header.has_redacted_bodies();
         let without_secrets = tape.envelopes.iter().filter(|it| is_redacted && lacks_secrets(it)).count();
         let last = tape.envelopes.last().map(|it| it.session);
-        Self { path, header, troubles: tape.troubles(), without_secrets, last, script: Script::of(tape) }
+        let script = Script::of(tape, tape.envelopes.iter().map(|it| (None, it.clone())));
+        Self { path, header, troubles: tape.troubles(), without_secrets, last, script }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId, Via};
+use crate::mcp::error_code::ErrorCode;
 use crate::mcp::method;
 use crate::mcp::{era, meta};
 use crate::message::{Id, Kind, Message};
@@ -34,6 +35,8 @@ pub(super) struct ScriptSession {
     pub(super) id: SessionId,
     /// What its client says, and where first.
     pub(super) said: ServerTokens,
+    /// Whether it ended because its server was gone.
+    pub(super) lost_server: bool,
 }
 
 /// Larger messages stay on the disk, in bytes.
@@ -133,6 +136,8 @@ pub(super) struct RecordedReply {
     pub(super) status: Option<u16>,
     /// Whether it was tapline that answered: then the server's answer is not known.
     pub(super) ours: bool,
+    /// Whether that was because the server failed.
+    pub(super) lost_server: bool,
 }
 
 impl ScriptStep {
@@ -427,6 +432,7 @@ impl SessionBuilder {
             message: stored,
             status: envelope.transport.status,
             ours: is_ours(envelope),
+            lost_server: is_ours(envelope) && ErrorCode::of(message) == Some(ErrorCode::UpstreamFailed),
         });
         if let Some(id) = self.steps[step].message.id().filter(|id| self.open.get(id) == Some(&step)) {
             self.open.remove(id);

@@ -143,7 +143,7 @@ impl SourceFile {
             },
             Mark::Seam { .. } => builder.go_on(source),
             Mark::Peer(peer) => self.header.peers.learn(peer.peers),
-            Mark::End { session, .. } => builder.ended(source, session.unwrap_or(source.session)),
+            Mark::End { session, reason, .. } => builder.ended(source, session.unwrap_or(source.session), &reason),
             _ => {}
         }
     }

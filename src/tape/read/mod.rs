@@ -8,7 +8,6 @@ mod chunks;
 mod head;
 mod on_disk;
 mod packed;
-mod room;
 mod stretches;
 mod tail;
 #[cfg(test)]
@@ -28,16 +27,16 @@ pub(super) use self::on_disk::TapeFile;
 pub use self::on_disk::{ReadWatch, StoredTape};
 pub use self::packed::{TapeBytes, check_is_file, is_packed};
 pub(super) use self::packed::{is_broken, read_no_further};
-use self::room::TapeRoom;
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeError, TapeHeader};
 use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown};
 use crate::event::TapeSeam;
+use crate::text::counted_are;
 
 const BUFFER: usize = 256 << 10;
 
-/// A whole tape in memory.
+/// A whole tape in memory: a short one, as no command takes one in so.
 #[derive(Clone, Debug)]
 pub struct Tape {
     pub path: PathBuf,
@@ -96,16 +95,7 @@ impl Tape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read(path: &Path) -> Result<Self, TapeError> {
-        let read = Self::read_chunks(path, TapeReader::open(path)?, &|| false, TapeRoom::of_system())?;
-        Ok(read.expect("nothing stops it"))
-    }
-
-    /// Reads a tape file, unless that is stopped meanwhile: then `None`.
-    ///
-    /// # Errors
-    /// Where it cannot be read at all, is no tape, or is one of a newer format.
-    pub fn read_unless(path: &Path, is_stopped: &dyn Fn() -> bool) -> Result<Option<Self>, TapeError> {
-        Self::read_chunks(path, TapeReader::open(path)?, is_stopped, TapeRoom::of_system())
+        Ok(Self::read_chunks(path, TapeReader::open(path)?))
     }
 
     /// Reads a tape from anywhere; `path` is what it is called.
@@ -113,30 +103,16 @@ impl Tape {
     /// # Errors
     /// Where the first line cannot be read, is no header, or is one of a newer format.
     pub fn read_from(path: &Path, reader: impl BufRead) -> Result<Self, TapeError> {
-        let read = Self::read_chunks(path, TapeReader::new(path, reader)?, &|| false, TapeRoom::of_system())?;
-        Ok(read.expect("nothing stops it"))
+        Ok(Self::read_chunks(path, TapeReader::new(path, reader)?))
     }
 
-    fn read_chunks<R: BufRead>(
-        path: &Path,
-        entries: TapeReader<R>,
-        is_stopped: &dyn Fn() -> bool,
-        mut room: TapeRoom,
-    ) -> Result<Option<Self>, TapeError> {
+    fn read_chunks<R: BufRead>(path: &Path, entries: TapeReader<R>) -> Self {
         let mut tape = Self::begun(path, entries.header().clone());
         let mut chunks = TapeChunks::of(entries, STRETCH);
         while let Some(read) = chunks.read_next() {
-            if is_stopped() {
-                return Ok(None);
-            }
-            for chunk in read {
-                if !room.has_room_for(&chunk) {
-                    return Err(TapeError::TooLarge { path: path.to_owned(), messages: tape.envelopes.len() as u64 });
-                }
-                tape.add(chunk);
-            }
+            read.into_iter().for_each(|chunk| tape.add(chunk));
         }
-        Ok(Some(tape))
+        tape
     }
 
     /// A tape of which no more than the header was read.
@@ -370,7 +346,7 @@ fn read_header(path: &Path, line: &[u8]) -> Result<TapeHeader, TapeError> {
 pub(crate) fn troubles(problems: &[Problem], missing: u64, torn: bool) -> Vec<String> {
     let mut troubles: Vec<_> = problems.iter().map(ToString::to_string).collect();
     if missing > 0 {
-        troubles.push(format!("{missing} messages are missing"));
+        troubles.push(format!("{} missing", counted_are(missing, "message")));
     }
     if torn {
         troubles.push("the last line is torn, as after a crash".to_owned());

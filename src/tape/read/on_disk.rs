@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Seek as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::chunks::{KeepMessage, TapeChunks};
 use super::{BUFFER, Tape, TapeBytes, TapeEntry, TapeReader};
@@ -46,7 +47,8 @@ pub type ReadWatch<'w> = dyn Fn(u64, u64) -> bool + 'w;
 pub struct StoredTape {
     /// All but its messages.
     pub(in crate::tape) about: Tape,
-    file: TapeFile,
+    /// Its lines, by where they stand.
+    pub(in crate::tape) file: Arc<TapeFile>,
 }
 
 impl StoredTape {
@@ -74,7 +76,7 @@ impl StoredTape {
             (TapeReader::new(path, BufReader::with_capacity(BUFFER, bytes))?, file)
         };
         let length = file.metadata().map_or(0, |it| it.len());
-        let file = TapeFile { file, session: entries.header().session };
+        let file = Arc::new(TapeFile { file, session: entries.header().session });
         let mut about = Tape::begun(path, entries.header().clone());
         let mut chunks = TapeChunks::of(entries, stretch);
         while let Some(read) = chunks.keep_next(keep) {
@@ -110,6 +112,11 @@ impl StoredTape {
     /// Everything that is not as it should be, for people.
     pub fn troubles(&self) -> Vec<String> {
         self.about.troubles()
+    }
+
+    /// Whether a line could not be read, the last one included that a crash cut short.
+    pub fn is_damaged(&self) -> bool {
+        self.about.torn || !self.about.problems.is_empty()
     }
 }
 
