@@ -214,6 +214,19 @@ pub fn count(number: u64) -> String {
     format!("{value:.0}E")
 }
 
+/// Writes how many things there are: `1 call`, `2 calls`.
+pub fn counted(number: impl TryInto<u64>, thing: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Writes how many things are in some state: `1 message is`, `2 messages are`.
+pub fn counted_are(number: impl TryInto<u64>, thing: &str) -> String {
+    let text = counted(number, thing);
+    let verb = if text.starts_with("1 ") { "is" } else { "are" };
+    text + " " + verb
+}
+
 /// Writes `number` things in so many seconds as a rate a second: `12`, `0.4`.
 pub fn rate(number: u64, seconds: u64) -> String {
     let rate = to_float(number) / to_float(seconds.max(1));

@@ -10,6 +10,7 @@ use crate::event::{Event, Level, LogLine, RuleCommand};
 use crate::journal::Journal;
 use crate::metrics::Meter;
 use crate::rules::{RuleBook, RuleDesk, RuleFiles, RuleSet};
+use crate::text::counted_are;
 use crate::upstream::watch::Watched;
 
 /// The rules that are asked, and their texts.
@@ -28,7 +29,7 @@ impl RuleFollower {
         let (desk, set) = RuleDesk::open(files).map_err(CoreStartError::Rules)?;
         if is_given {
             warn_of(&set, journal);
-            log(journal, Level::Info, format!("{} rules are in force", set.len()));
+            log(journal, Level::Info, format!("{} in force", counted_are(set.len(), "rule")));
         }
         let told = journal.clone();
         Ok(Self { book: RuleBook::new(set, move |line| told.log(line)), desk })

@@ -37,7 +37,8 @@ pub use tape::{
 };
 pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,
-    ManArgs, MatchArg, ReplayArgs, ReportFormat, RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs, WrapArgs,
+    ManArgs, MatchArg, ReplayArgs, ReplayReportArg, ReportFormat, RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs,
+    WrapArgs,
 };
 pub use values::{ColorArg, HeaderFile, ThemeArg, is_terminal_dumb, listen_address, server_url};
 
@@ -171,6 +172,8 @@ Examples:
   tapline replay session.tape.jsonl --upstream http://127.0.0.1:9000/mcp --speed max
   tapline replay session.tape.jsonl --ignore '.result.content[*].text' -- my-server
   tapline replay session.tape.jsonl --report junit --out report.xml -- my-server
+  tapline replay session.tape.jsonl --report html --out report.html -- my-server
+                                                 one page to attach to a bug
   tapline replay session.tape.jsonl --filter '~tool search' --match shape -- my-server
   tapline replay session.tape.jsonl --speed max --parallel 8 --repeat 50 --upstream :9000
                                                  load, with a table of times
@@ -236,6 +239,8 @@ Examples:
   tapline search '~e'                                errors on all tapes that are kept
   tapline search '~tool search & ~j .params.arguments.limit > 10' tapes/
   tapline search 'lisbon' --json | jq -r .tape
+
+All cores look. What is found is written at once, how far it is stands on stderr where that is a terminal, and ctrl c ends it.
 
 Exit status: 0 something was found, 1 nothing was, 2 usage, or a query that makes no sense.")]
     Search(SearchArgs),

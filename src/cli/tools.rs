@@ -8,7 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::serve::{ControlArgs, LogFormat, TargetArgs};
-use super::values::{age, speed};
+use super::values::{age, speed, time_above_zero};
 use crate::event::{LintLevel, Speed};
 use crate::json::PathPattern;
 
@@ -38,6 +38,7 @@ pub struct AttachArgs {
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("server").required(true).args(["upstream", "command"])))]
+#[command(group(ArgGroup::new("recorded").multiple(true).args(["record", "interactive"])))]
 pub struct ReplayArgs {
     /// The tape to play; several are played one after the other. Each session on a tape has a client of its own
     #[arg(value_name = "TAPE", required = true)]
@@ -95,9 +96,15 @@ pub struct ReplayArgs {
     /// Record what is played to a new tape in this directory
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
+    /// Record secrets in messages as they are: the tape says so
+    #[arg(long, requires = "recorded")]
+    pub no_redact: bool,
+    /// How long a reply may take, such as `5s`; three times what it took on the tape, where that is longer
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time_above_zero)]
+    pub timeout: Duration,
     /// Form of the report
     #[arg(long, value_name = "FORM", default_value = "text")]
-    pub report: ReportFormat,
+    pub report: ReplayReportArg,
     /// File for the report [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -110,6 +117,15 @@ pub enum MatchArg {
     Normal,
     Exact,
     Shape,
+}
+
+/// What a replay is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayReportArg {
+    Text,
+    Json,
+    Junit,
+    Html,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

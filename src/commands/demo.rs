@@ -42,7 +42,7 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
     settings.control = control_settings(ControlOptions::of(args.control, &config.keys), "demo", on_screen);
     settings.tape_library = tape_dir(&watching)?;
     settings.tapes = settings.tape_library.clone().filter(|_| watching.record);
-    settings.redact = redact_rules(&watching, &config)?;
+    settings.redact = redact_rules(watching.no_redact, &config)?;
     // Without a screen the held call could not be let go.
     settings.hold = hold.or_else(|| on_screen.then(|| crate::demo::HOLD_FILTER.to_owned()));
     let core = start_core(settings).await?;

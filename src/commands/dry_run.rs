@@ -9,7 +9,7 @@ use crate::intercept::Verdict;
 use crate::json::diff::{NumberEquality, value_text, visit_differences};
 use crate::rules::{RuleSet, Ruling, as_it_came};
 use crate::tape::TapeContext;
-use crate::text::sanitize;
+use crate::text::{counted, sanitize};
 
 /// Longer values are cut.
 const SHOWN: usize = 60;
@@ -153,10 +153,10 @@ impl DryRunReport {
             self.messages.iter().filter(|it| it.tape == *tape).for_each(|message| message.write(&mut out));
         }
         if self.seen == 0 {
-            let _ =
-                writeln!(out, "{} rules, all in order; `--on TAPE` shows what they would have done", self.rules.len());
+            let rules = counted(self.rules.len(), "rule");
+            let _ = writeln!(out, "{rules}, all in order; `--on TAPE` shows what they would have done");
         } else {
-            let _ = writeln!(out, "would have touched {} of {} messages", self.touched, self.seen);
+            let _ = writeln!(out, "would have touched {} of {}", self.touched, counted(self.seen, "message"));
         }
         let told = self.rules.iter().filter(|rule| self.seen > 0 || rule.problem.is_some());
         for RuleTally { name, hits, problem } in told {

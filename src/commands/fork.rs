@@ -32,6 +32,7 @@ pub(super) struct ForkJob {
     pub(super) until: Option<Seq>,
     /// Where the branch is recorded, where it is not the usual place.
     pub(super) record: Option<PathBuf>,
+    pub(super) no_redact: bool,
     pub(super) control: ControlArgs,
 }
 
@@ -40,14 +41,14 @@ pub(super) struct ForkJob {
 /// # Errors
 /// Where the core does not start, or the server does not come so far.
 pub(super) async fn run(fork: ForkJob, config: &Config) -> Result<ExitCode, ExitError> {
-    let watch = WatchArgs { tapes: fork.record.clone(), ..WatchArgs::default() };
+    let watch = WatchArgs { tapes: fork.record.clone(), no_redact: fork.no_redact, ..WatchArgs::default() };
     let watching = WatchOptions::of(watch, &config.keys);
     let dir = tape_dir(&watching)?;
     let name = short_name(&fork.target.label());
     let settings = Settings {
         control: control_settings(ControlOptions::of(fork.control, &config.keys), &name, false),
         tapes: dir.clone().filter(|_| watching.record),
-        redact: redact_rules(&watching, config)?,
+        redact: redact_rules(watching.no_redact, config)?,
         tape_library: dir,
         ..Settings::serving(vec![MountSpec::sole(fork.target)])
     };

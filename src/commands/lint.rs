@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::help::print;
+use super::output::{check_out, write_out};
 use crate::cli::{LintArgs, LintFormat};
 use crate::config::keys::ConfigKeys;
 use crate::exit::{ExitError, print_error};
@@ -27,6 +28,7 @@ pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitEr
     let section = keys.lint.clone().unwrap_or_default();
     let policy = LintPolicy::of(section.clone(), args.level.map(Into::into), &args.allow);
     let seen_by = known_client(args.seen_by.as_deref().or(section.seen_by.as_deref()))?;
+    check_out(args.out.as_deref(), REPORT)?;
     let (mut tapes, mut unread, mut damaged) = (Vec::new(), None, false);
     for path in &args.tapes {
         match lint_tape(path, seen_by) {
@@ -45,14 +47,13 @@ pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitEr
         LintFormat::Sarif => report::sarif(&tapes, &policy),
         LintFormat::Junit => report::junit(&tapes, &policy),
     };
-    match &args.out {
-        Some(out) => std::fs::write(out, report).with_context(|| format!("cannot write {}", out.display()))?,
-        None => drop(print(&report)?),
-    }
+    write_out(args.out.as_deref(), REPORT, |out| Ok(out.write_all(report.as_bytes())?))?;
     let counts = tapes.iter().flat_map(|tape| &tape.found).any(|finding| policy.counts(finding));
     // What was in a message that cannot be read is not known: such a tape is not in order, as it is not for `tape verify`.
     Ok(unread.unwrap_or(if counts || damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS }))
 }
+
+const REPORT: &str = "the report to ";
 
 /// A client of the matrix; none where none was named.
 fn known_client(name: Option<&str>) -> Result<Option<&str>, ExitError> {

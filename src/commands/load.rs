@@ -14,7 +14,7 @@ use crate::app::replays;
 use crate::event::{ReplayEvent, StepReport, StepVerdict};
 use crate::proxy::sessions::SessionTable;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
-use crate::text::sanitize;
+use crate::text::{counted, sanitize};
 
 /// The longest time that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
@@ -152,8 +152,9 @@ impl LoadFigures {
                 let _ = writeln!(out, "  {}  - {}  + {}", sanitize(&it.path), value(&it.expected), value(&it.got));
             }
         }
-        let (count, failed, took, rate) = (self.count(), self.failed, self.took.as_secs_f64(), self.rate());
-        let _ = writeln!(out, "{count} calls, {failed} failed, in {took:.2} s: {rate:.0} a second");
+        let (count, failed, took, rate) =
+            (counted(self.count(), "call"), self.failed, self.took.as_secs_f64(), self.rate());
+        let _ = writeln!(out, "{count}, {failed} failed, in {took:.2} s: {rate:.0} a second");
         out
     }
 

@@ -8,6 +8,7 @@
 //! mock.rs                      is the server of a tape, with such a core
 //! replay.rs  load.rs  fork.rs  minimise.rs   plays a tape at a server: once, many times, or to a message from which others go on
 //! remote/                      tapes in an object store, as files
+//! output.rs                    what is written to a file, or to stdout
 //! help.rs  man.rs  completions.rs   print what the program knows of itself
 //! check.rs  doctor.rs  dry_run.rs  lint.rs  rules.rs  sessions/  tape/  wrap/   look at files and end, without a runtime
 //! ```
@@ -27,6 +28,7 @@ mod man;
 mod minimise;
 mod mock;
 mod observe;
+mod output;
 mod remote;
 mod replay;
 mod rules;

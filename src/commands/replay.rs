@@ -1,7 +1,6 @@
 //! `tapline replay`: a tape's clients at a server, with a progress bar on stderr and the report on stdout.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{IsTerminal as _, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::fork::{self, ForkJob};
 use super::load::{LoadFigures, LoadPlan, play_many};
-use super::setup::target;
+use super::output::OutFile;
+use super::setup::{redact_rules, target};
 use crate::app::replays;
-use crate::cli::{ColorArg, ControlArgs, MatchArg, ReplayArgs, ReportFormat};
+use crate::cli::{ColorArg, ControlArgs, MatchArg, ReplayArgs, ReplayReportArg};
 use crate::config::Config;
 use crate::config::options::named_server;
 use crate::envelope::Seq;
@@ -35,6 +35,7 @@ use crate::tape::accept::{AcceptedValues, LiveReply, accept};
 use crate::tape::compare::{Rules, Volatile};
 use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, StepGate, TapeSelection, play};
 use crate::tape::record::Recorder;
+use crate::tape::redact::RedactRules;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
 use crate::tape::{TapeContext, TapeError, last_seq};
 use crate::text::sanitize;
@@ -144,9 +145,11 @@ struct ReplayJob {
     update: bool,
     /// Where what is played is recorded; nowhere if `None`.
     record: Option<PathBuf>,
-    format: ReportFormat,
-    /// Where the report goes; stdout if `None`.
-    out: Option<PathBuf>,
+    /// What is taken out of that, and whether anything is not.
+    redact: Option<RedactRules>,
+    no_redact: bool,
+    format: ReplayReportArg,
+    out: ReportPlace,
     color: ColorArg,
     /// Where a session that is handed over can be watched.
     control: ControlArgs,
@@ -163,6 +166,11 @@ impl ReplayJob {
         let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
         let filter = args.filter.as_deref().map(Filter::parse).transpose().context("`--filter`");
         let server = named_server(args.target, config).map_err(ExitError::usage)?;
+        let load = load_plan(args.repeat, args.parallel);
+        if load.is_some() && matches!(args.report, ReplayReportArg::Junit | ReplayReportArg::Html) {
+            let text = "`--repeat` and `--parallel` end with a table of times: `--report text` or `--report json`";
+            return Err(ExitError::usage(anyhow::anyhow!(text)));
+        }
         let groups = if args.together { vec![args.tapes] } else { args.tapes.into_iter().map(|it| vec![it]).collect() };
         Ok(Self {
             tapes: groups.into_iter().map(|paths| TapeGroup { paths }).collect(),
@@ -175,13 +183,16 @@ impl ReplayJob {
                 headers,
                 on_failure: if args.fail_fast { OnFailure::Stop } else { OnFailure::GoOn },
                 steps: args.step.then(step_by_enter),
+                patience: args.timeout,
                 ..PlayOptions::default()
             },
-            load: load_plan(args.repeat, args.parallel),
+            load,
             update: args.update,
             record: args.record,
+            redact: redact_rules(args.no_redact, config)?,
+            no_redact: args.no_redact,
             format: args.report,
-            out: args.out,
+            out: ReportPlace::of(args.out).map_err(ExitError::usage)?,
             color,
             control: args.control,
         })
@@ -206,7 +217,7 @@ impl From<ReplayVerdict> for ExitCode {
 
 /// Plays to the message, and hands the session over.
 async fn hand_over(replay: ReplayJob, config: &Config) -> Result<ExitCode, ExitError> {
-    let ReplayJob { tapes, part, filter, target, options, record, control, .. } = replay;
+    let ReplayJob { tapes, part, filter, target, options, record, no_redact, control, .. } = replay;
     let group = tapes.first().context("no tape").map_err(ExitError::usage)?;
     let tape = group.read(&part, filter.as_ref())?;
     let last = group.paths.first().and_then(|path| last_seq(path));
@@ -214,7 +225,7 @@ async fn hand_over(replay: ReplayJob, config: &Config) -> Result<ExitCode, ExitE
         let text = format!("{}: `--until {}`: the last message of the tape is {last}", group.name(), until.0);
         return Err(ExitError::usage(anyhow::anyhow!(text)));
     }
-    fork::run(ForkJob { tape, target, options, until: part.until, record, control }, config).await
+    fork::run(ForkJob { tape, target, options, until: part.until, record, no_redact, control }, config).await
 }
 
 /// Plays to the end, or until `stop`, and writes the report. Of several tapes, one that cannot be played is said, and the others are played.
@@ -228,15 +239,16 @@ async fn play_tapes(mut replay: ReplayJob, stop: CancellationToken) -> Result<Ex
             Ok(tape) => Some(tape),
             Err(error) => {
                 // A terminal has it as the last line; whoever reads the report would find an old one, or none.
-                if replay.format != ReportFormat::Text && replay.load.is_none() {
-                    ReplayProgress::begin(replay.format, replay.out, replay.color)?.end_failed(&error.text())?;
+                if replay.format != ReplayReportArg::Text && replay.load.is_none() {
+                    ReplayProgress::begin(replay.format, replay.out, replay.color).end_failed(&error.text())?;
                 }
                 return Err(error);
             }
         },
         _ => None,
     };
-    let (journal, journal_thread) = Journal::start(replay.record.clone().map(Recorder::new));
+    let recorder = replay.record.clone().map(|dir| Recorder::new(dir).redacting(replay.redact.clone()));
+    let (journal, journal_thread) = Journal::start(recorder);
     let policy = SessionPolicy { tapes: replay.record.clone(), ..SessionPolicy::default() };
     let (chain, gate) = (Chain::default(), Gate::default());
     let proxy = Proxy::with_policy(chain, gate, journal, Stop::default(), Retry::none(), policy);
@@ -263,7 +275,7 @@ async fn play_load(
     table: &Arc<SessionTable>,
     stop: &CancellationToken,
 ) -> Result<ExitCode, ExitError> {
-    let is_json = replay.format == ReportFormat::Json;
+    let is_json = replay.format == ReplayReportArg::Json;
     if let Some(tape) = only {
         let figures = play_many(&tape, table, &replay.options, plan, stop).await?;
         write_load(replay.out, &if is_json { figures.json() } else { figures.text() })?;
@@ -294,9 +306,8 @@ async fn play_load(
     Ok(status)
 }
 
-fn write_load(out: Option<PathBuf>, text: &str) -> anyhow::Result<()> {
-    let (mut out, place) = report_place(out)?;
-    out.write_all(text.as_bytes()).with_context(|| format!("cannot write the report{place}"))
+fn write_load(ReportPlace { mut out, name, .. }: ReportPlace, text: &str) -> anyhow::Result<()> {
+    out.write_all(text.as_bytes()).with_context(|| format!("cannot write the report{name}"))
 }
 
 fn verdict_of(is_good: bool) -> ReplayVerdict {
@@ -311,12 +322,13 @@ fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
 }
 
 async fn play_only(
-    replay: ReplayJob,
+    mut replay: ReplayJob,
     tape: PlayableTape,
     table: &Arc<SessionTable>,
     stop: CancellationToken,
 ) -> Result<ExitCode, ExitError> {
-    let mut run = ReplayProgress::begin(replay.format, replay.out.clone(), replay.color)?;
+    let out = std::mem::take(&mut replay.out);
+    let mut run = ReplayProgress::begin(replay.format, out, replay.color);
     run.report.warn(&tape.troubles);
     match play_once(&replay, tape, &mut run, table, stop).await {
         Ok((summary, verdict)) => {
@@ -325,7 +337,7 @@ async fn play_only(
             Ok(verdict.into())
         }
         Err(error) => {
-            if replay.format != ReportFormat::Text {
+            if replay.format != ReplayReportArg::Text {
                 run.end_failed(&format!("{error:#}"))?;
             }
             Err(error.into())
@@ -334,12 +346,13 @@ async fn play_only(
 }
 
 async fn play_each(
-    replay: ReplayJob,
+    mut replay: ReplayJob,
     groups: Vec<TapeGroup>,
     table: &Arc<SessionTable>,
     stop: CancellationToken,
 ) -> Result<ExitCode, ExitError> {
-    let mut run = ReplayProgress::begin(replay.format, replay.out.clone(), replay.color)?;
+    let out = std::mem::take(&mut replay.out);
+    let mut run = ReplayProgress::begin(replay.format, out, replay.color);
     let (mut total, mut status) = (ReplaySummary::default(), ExitCode::SUCCESS);
     for group in groups {
         if stop.is_cancelled() || total.failed > 0 && replay.options.on_failure == OnFailure::Stop {
@@ -450,24 +463,34 @@ fn step_by_enter() -> StepGate {
     gate
 }
 
-/// Where a report goes, and that place for people.
-fn report_place(out: Option<PathBuf>) -> anyhow::Result<(Box<dyn Write + Send>, String)> {
-    match out {
-        Some(path) => {
-            let place = format!(" to {}", path.display());
-            let file = File::create(path).with_context(|| format!("cannot write the report{place}"))?;
-            Ok((Box::new(file), place))
-        }
-        None => Ok((Box::new(std::io::stdout()), String::new())),
+/// Where a report goes.
+struct ReportPlace {
+    out: Box<dyn Write + Send>,
+    /// For people: where to, if that is not stdout.
+    name: String,
+    is_terminal: bool,
+}
+
+impl Default for ReportPlace {
+    fn default() -> Self {
+        Self { out: Box::new(std::io::stdout()), name: String::new(), is_terminal: std::io::stdout().is_terminal() }
+    }
+}
+
+impl ReportPlace {
+    /// A file, or stdout. A file is as it was until there is something to write: a replay may take long, and not begin.
+    fn of(file: Option<PathBuf>) -> anyhow::Result<Self> {
+        let Some(path) = file else { return Ok(Self::default()) };
+        let name = format!(" to {}", path.display());
+        let file = OutFile::open(&path).with_context(|| format!("cannot write the report{name}"))?;
+        Ok(Self { out: Box::new(file), name, is_terminal: false })
     }
 }
 
 /// What was heard of the player so far, and the report of it.
 struct ReplayProgress {
     report: ReportStream,
-    out: Box<dyn Write + Send>,
-    /// Where the report goes, for people.
-    place: String,
+    place: ReportPlace,
     /// Why the report could not be written.
     unwritten: Option<std::io::Error>,
     failures: usize,
@@ -475,16 +498,15 @@ struct ReplayProgress {
 }
 
 impl ReplayProgress {
-    /// Opens what the report is written to.
-    fn begin(format: ReportFormat, out: Option<PathBuf>, color: ColorArg) -> anyhow::Result<Self> {
-        let coloured = color.is_wanted(out.is_none() && std::io::stdout().is_terminal());
-        let form = match format {
-            ReportFormat::Text => ReportForm::Text(if coloured { Colour::Ansi } else { Colour::Plain }),
-            ReportFormat::Json => ReportForm::Json,
-            ReportFormat::Junit => ReportForm::Junit,
+    fn begin(format: ReplayReportArg, place: ReportPlace, color: ColorArg) -> Self {
+        let colour = if color.is_wanted(place.is_terminal) { Colour::Ansi } else { Colour::Plain };
+        let report = match format {
+            ReplayReportArg::Text => ReportStream::new(ReportForm::Text(colour)),
+            ReplayReportArg::Json => ReportStream::new(ReportForm::Json),
+            ReplayReportArg::Junit => ReportStream::new(ReportForm::Junit),
+            ReplayReportArg::Html => ReportStream::page(),
         };
-        let (out, place) = report_place(out)?;
-        Ok(Self { report: ReportStream::new(form), out, place, unwritten: None, failures: 0, failed: None })
+        Self { report, place, unwritten: None, failures: 0, failed: None }
     }
 
     fn on_event(&mut self, event: ReplayEvent, bar: &ProgressBar) {
@@ -509,8 +531,9 @@ impl ReplayProgress {
     }
 
     fn write(&mut self, text: &str) {
-        if self.unwritten.is_none() {
-            self.unwritten = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).err();
+        if self.unwritten.is_none() && !text.is_empty() {
+            let out = &mut self.place.out;
+            self.unwritten = out.write_all(text.as_bytes()).and_then(|()| out.flush()).err();
         }
     }
 
@@ -539,7 +562,7 @@ impl ReplayProgress {
     fn end(mut self, last: &str) -> anyhow::Result<()> {
         self.write(last);
         match self.unwritten {
-            Some(error) => Err(error).with_context(|| format!("cannot write the report{}", self.place)),
+            Some(error) => Err(error).with_context(|| format!("cannot write the report{}", self.place.name)),
             None => Ok(()),
         }
     }

@@ -67,7 +67,7 @@ pub(super) fn core_settings(
         listen: None,
         control: control_settings(ControlOptions::of(args.control, &config.keys), usual_name, own_screen),
         tapes: tapes.clone().filter(|_| watching.record),
-        redact: redact_rules(&watching, config)?,
+        redact: redact_rules(watching.no_redact, config)?,
         tape_library: tapes,
         hold: watching.hold.clone(),
         breakpoints: breakpoints(&watching)?,
@@ -162,10 +162,10 @@ fn session_settings(
 }
 
 /// What is taken out of messages before they are recorded, if anything.
-pub(super) fn redact_rules(watching: &WatchOptions, config: &Config) -> Result<Option<RedactRules>, ExitError> {
+pub(super) fn redact_rules(no_redact: bool, config: &Config) -> Result<Option<RedactRules>, ExitError> {
     let section = config.keys.redact.clone().unwrap_or_default();
     let rules = section.rules().map_err(|why| ExitError::usage(anyhow::anyhow!(why)))?;
-    Ok(rules.filter(|_| !watching.no_redact))
+    Ok(rules.filter(|_| !no_redact))
 }
 
 fn retry_settings(attempts: Option<u32>, config: &Config) -> Result<Retry, ExitError> {

@@ -1,4 +1,4 @@
-//! What came of a replay, as text, JSON or JUnit XML.
+//! What came of a replay, as text, JSON, JUnit XML or a page.
 //!
 //! Plain functions on steps. The text is made for a terminal: nothing that a peer sent reaches it as a control byte.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::event::{Difference, Excused, ReplaySummary, StepReport, StepVerdict};
-use crate::text::{harmless_json, sanitize};
+use crate::text::{counted, harmless_json, sanitize};
 
 /// Whether text carries ANSI colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,10 +40,19 @@ pub enum ReportForm {
     Junit,
 }
 
+const PAGE: &str = include_str!("../../assets/export/replay.html");
+
+/// The page before and behind the report that it shows.
+fn page() -> (&'static str, &'static str) {
+    PAGE.split_once("@DATA@").expect("the page has a place for it")
+}
+
 /// A report that is written while the replay goes on, so that a long one shows what it comes to and fills no memory.
 #[derive(Debug)]
 pub struct ReportStream {
     form: ReportForm,
+    /// How far the page is that it stands in, where it does.
+    page: Option<PageState>,
     /// Steps that have ended before an earlier one.
     waiting: BTreeMap<usize, StepReport>,
     /// The step that is to be written next.
@@ -64,6 +73,12 @@ pub struct ReportStream {
     skipped: Option<SkippedSteps>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageState {
+    Due,
+    Begun,
+}
+
 #[derive(Debug)]
 struct SkippedSteps {
     first: StepReport,
@@ -74,6 +89,7 @@ impl ReportStream {
     pub fn new(form: ReportForm) -> Self {
         Self {
             form,
+            page: None,
             waiting: BTreeMap::new(),
             next: 1,
             cases: Vec::new(),
@@ -88,17 +104,40 @@ impl ReportStream {
         }
     }
 
+    /// The JSON of it in an HTML file that shows it and needs no network.
+    pub fn page() -> Self {
+        Self { page: Some(PageState::Due), ..Self::new(ReportForm::Json) }
+    }
+
     /// The steps of this tape follow, which is one of several. Returns what is to be written now.
     pub fn begin_tape(&mut self, name: &str) -> String {
         self.tape = Some(name.to_owned());
-        match self.form {
+        let text = match self.form {
             ReportForm::Text(_) => format!("{}\n", sanitize(name)),
             ReportForm::Json => {
                 let begin = if self.ended == 0 { JSON_TAPES } else { ",\n" };
                 format!("{begin}{{\n  \"tape\": {},\n", harmless_json(&serde_json::Value::from(name).to_string()))
             }
             ReportForm::Junit => String::new(),
+        };
+        self.in_page(text)
+    }
+
+    /// What is written of a report that is in a page: nothing in it ends the element that it stands in.
+    fn in_page(&mut self, text: String) -> String {
+        match self.page {
+            Some(state) if !text.is_empty() => {
+                self.page = Some(PageState::Begun);
+                let begin = if state == PageState::Due { page().0 } else { "" };
+                begin.to_owned() + &text.replace('<', "\\u003c")
+            }
+            _ => text,
         }
+    }
+
+    fn last(mut self, text: String) -> String {
+        let end = if self.page.is_some() { page().1 } else { "" };
+        self.in_page(text) + end
     }
 
     /// The tape is not as it should be: whoever has the report alone is to know what was not tested. Known before its first step.
@@ -117,18 +156,18 @@ impl ReportStream {
         let out = self.end_steps(summary);
         self.ended += 1;
         (self.next, self.begun) = (1, false);
-        out
+        self.in_page(out)
     }
 
     /// Returns what is to be written when all of several tapes have ended; `total` is what they come to together.
-    pub fn end_tapes(self, total: &ReplaySummary) -> String {
-        match self.form {
+    pub fn end_tapes(mut self, total: &ReplaySummary) -> String {
+        let text = match self.form {
             ReportForm::Text(colour) => {
                 let is_bad = total.failed > 0 || self.unplayed > 0;
                 let verdict = if is_bad { StepVerdict::Fail } else { StepVerdict::Pass };
                 let unplayed =
                     if self.unplayed > 0 { format!(", {} not played", self.unplayed) } else { String::new() };
-                let line = format!("{} tapes{unplayed}: {}", self.ended, summary_line(total));
+                let line = format!("{}{unplayed}: {}", counted(self.ended, "tape"), summary_line(total));
                 format!("{}\n", paint(&line, verdict, colour))
             }
             ReportForm::Json => {
@@ -136,8 +175,9 @@ impl ReportStream {
                 let total = serde_json::to_string(total).expect("all keys are strings");
                 format!("{begin}],\n\"summary\": {total}\n}}\n")
             }
-            ReportForm::Junit => junit(self.suites, total),
-        }
+            ReportForm::Junit => junit(std::mem::take(&mut self.suites), total),
+        };
+        self.last(text)
     }
 
     /// Takes in a step that has ended, and returns what is to be written now.
@@ -151,13 +191,16 @@ impl ReportStream {
             self.next = self.next.max(number + 1);
             self.write(&step, &mut out);
         }
-        out
+        self.in_page(out)
     }
 
     /// Returns what is to be written when all steps have ended.
     pub fn end(mut self, summary: &ReplaySummary) -> String {
         let out = self.end_steps(summary);
-        if self.form == ReportForm::Junit { junit(self.suites, summary) } else { out }
+        match self.form {
+            ReportForm::Junit => junit(self.suites, summary),
+            ReportForm::Text(_) | ReportForm::Json => self.last(out),
+        }
     }
 
     fn end_steps(&mut self, summary: &ReplaySummary) -> String {
@@ -551,6 +594,29 @@ mod tests {
         assert_eq!(nothing["steps"], serde_json::json!([]));
         assert_eq!(value["steps"][1]["differences"][0]["expected"], "\"250 ms\"");
         assert_eq!(value["steps"][2]["verdict"], "skip");
+    }
+
+    #[test]
+    fn page_has_the_json_of_the_report_and_no_markup_of_a_peer() {
+        let (mut steps, summary) = steps();
+        steps[0].name = Some("</script><script>alert(1)</script>".to_owned());
+        let data = |mut stream: ReportStream| {
+            let mut page = stream.begin_tape("a<b");
+            page += &steps.iter().map(|step| stream.step(step.clone())).collect::<String>();
+            page += &stream.end_tape(&summary);
+            page + &stream.end_tapes(&summary)
+        };
+        let (whole, json) = (data(ReportStream::page()), data(ReportStream::new(ReportForm::Json)));
+        let (begin, end) = page();
+        let inner = whole.strip_prefix(begin).unwrap().strip_suffix(end).unwrap();
+        assert!(!inner.contains('<'), "{inner}");
+        let [inner, json] = [inner, &json].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+        assert_eq!(inner, json);
+        let mut alone = ReportStream::page();
+        let alone = alone.step(steps[1].clone()) + &alone.end(&summary);
+        assert!(alone.starts_with(begin) && alone.ends_with(end), "{alone}");
+        let nothing = ReportStream::page().end(&summary);
+        assert!(nothing.starts_with(begin) && nothing.ends_with(end));
     }
 
     #[test]

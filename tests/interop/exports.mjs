@@ -46,6 +46,8 @@ const ASKED = {
     ["tools/call", { name: "no-such-tool", arguments: {} }],
     ["prompts/list", {}],
     ["prompts/get", { name: "simple-prompt" }],
+    ["resources/list", {}],
+    ["resources/templates/list", {}],
     ["resources/read", { uri: "demo://resource/static/document/features.md" }],
   ],
   Python: [
@@ -213,6 +215,31 @@ async function archives(tapes) {
   }
 }
 
+/** The page of a replay in which one step fails: that it shows, then all, what is searched for, and times. */
+async function replayPage(browser) {
+  const file = join(PLACE, "replay.html");
+  rmSync(file, { force: true });
+  const played = run([TAPLINE, "replay", join(ROOT, "tapes/demo.tape.jsonl"), "--speed", "max", "--report", "html", "--out", file, "--", TAPLINE, "__demo-server", "--changed"]);
+  if (!existsSync(file)) return check("page of a replay in Chromium", played.said);
+  const page = await browser.newPage();
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(`error: ${error}`)).on("console", (line) => line.type() === "error" && wrong.push(`console: ${line.text()}`));
+  page.on("request", (request) => request.url().startsWith("file:") || wrong.push(`it fetches ${request.url()}`));
+  await page.goto(pathToFileURL(file).href);
+  const rows = () => page.$$eval("main tr[class]", (rows) => rows.length);
+  const shown = [await rows()];
+  if (!(await page.$eval("main pre", (it) => it.textContent)).includes('.sky\n- "sun"\n+ "fog"')) wrong.push("what differs is not shown");
+  await page.click("button[data-only=all]");
+  shown.push(await rows());
+  await page.type("#search", "get_forecast");
+  shown.push(await rows());
+  if (!(shown[0] === 1 && shown[1] > shown[2] && shown[2] > 1)) wrong.push(`rows: ${shown}`);
+  await page.click("button[data-view=times]");
+  if (!(await page.$("main svg rect"))) wrong.push("no drawing of times");
+  check("page of a replay in Chromium", wrong.join("\n") || undefined);
+  await page.close();
+}
+
 async function pages(tapes) {
   if (!CHROMIUM) throw new Error("no Chromium: install one, or say where it is with CHROMIUM");
   const load = createRequire(join(PLACE, "package.json"));
@@ -240,6 +267,7 @@ async function pages(tapes) {
     check(`${name}: page in Chromium`, wrong.join("\n") || undefined);
     await page.close();
   }
+  await replayPage(browser);
   await browser.close();
 }
 

@@ -71,7 +71,7 @@ fn tape_packed_and_cut_says_so_in_every_command() {
         (&["tape", "show", given], 0, "tools/call"),
         (&["tape", "verify", given], 1, "FAIL"),
         (&["tape", "export", given, "--format", "markdown"], 0, "get_forecast"),
-        (&["tape", "diff", given, given], 0, ""),
+        (&["tape", "diff", given, given], 2, ""),
         (&["tape", "redact", given, "--out", copy.to_str().unwrap()], 1, "values replaced"),
         (&["lint", given], 1, "findings"),
         (&["replay", given, "--speed", "max", "--", server, "__demo-server"], 0, "0 failed"),

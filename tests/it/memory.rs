@@ -270,7 +270,7 @@ fn tapes_are_compared_that_do_not_fit_into_memory() {
     let (left, right) = (large_tape(&dir, "a.tape.jsonl", "a"), large_tape(&dir, "b.tape.jsonl", "b"));
     let (status, said) = within(FOR_DATA, &["tape", "diff", &left, &right]);
     let expected = "~ changed tools/call a #79 #79\n    .result.said  - \"a\"  + \"b\"\n\
-                    39 calls are the same, 1 differ, 0 definitions differ\n";
+                    39 calls are the same, 1 differs, 0 definitions differ\n";
     assert_eq!((status, &*String::from_utf8_lossy(&said)), (Some(1), expected));
 }
 

@@ -314,10 +314,15 @@ fn mock_keeps_an_index_in_memory_and_not_the_tape() {
 
 /// Has a client tried at a mock of the calculator's tape; gives status, stdout and stderr.
 fn client_tried(client: &str) -> (i32, String, String) {
+    client_tried_with(client, &[])
+}
+
+fn client_tried_with(client: &str, options: &[&str]) -> (i32, String, String) {
     let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/calculator-legacy-stdio.tape.jsonl");
     let client = client.replace("{replay}", &format!("{} replay {tape} --speed max", env!("CARGO_BIN_EXE_tapline")));
     let mut mock = binary::command();
     mock.args(["mock", tape, "--no-record", "--no-control", "--mutate", "7", "--client", &client]);
+    mock.args(options);
     let Output { status, stdout, stderr } = mock.stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
@@ -347,8 +352,18 @@ fn mock_tries_one_changed_reply_after_the_other_at_a_client() {
 }
 
 #[test]
+fn mock_tries_a_client_no_longer_and_no_more_often_than_it_may() {
+    let (status, said, errors) = client_tried_with("{replay} --upstream {url} || true", &["--most-runs", "3"]);
+    let last = said.lines().last().unwrap();
+    assert!(status == 0 && said.lines().count() == 3 && last.starts_with("2 changes, one at a time"), "{said}{errors}");
+    assert!(last.contains(" replies were not changed: `--most-runs` allows more"), "{said}");
+    let (status, _, errors) = client_tried_with("sleep 60", &["--timeout", "100ms"]);
+    assert!(status == 1 && errors.contains("the client has not ended after 100ms with nothing changed"), "{errors}");
+}
+
+#[test]
 fn mock_tries_no_client_that_fails_by_itself() {
-    let (status, said, errors) = client_tried("echo no luck >&2; exit 3");
+    let (status, said, errors) = client_tried(r"printf '  | no luck\n  +-----\n' >&2; exit 3");
     assert_eq!((status, said.as_str()), (1, ""));
     assert!(errors.contains("the client ends with exit status: 3 with nothing changed: no luck"), "{errors}");
     let (status, _, errors) = client_tried("true");

@@ -1,7 +1,7 @@
 //! `tapline replay` as a user runs it, with the tape that comes with tapline.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -317,4 +317,120 @@ fn part_of_a_tape_in_which_nothing_is_has_not_passed() {
     let output = replay(Path::new(TAPE), &["--interactive", "--until", "999"], &demo_server(&[]));
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), told.contains("the last message of the tape is #")), (Some(2), true), "{told}");
+}
+
+/// A tape on which nobody answered `initialize`; `end`: how its session ended.
+fn unanswered(dir: &Path, end: &str) -> PathBuf {
+    let text = std::fs::read_to_string(TAPE).unwrap();
+    let path = dir.join("unanswered.tape.jsonl");
+    std::fs::write(&path, text.lines().take(2).map(|line| format!("{line}\n")).collect::<String>() + end).unwrap();
+    path
+}
+
+#[test]
+fn server_that_ends_before_it_answers_fails_unless_it_did_so_on_the_tape() {
+    let dir = tempfile::tempdir().unwrap();
+    let ends = ["sh", "-c", "read x; exit 3"];
+    for server in [&["true"][..], &ends] {
+        let output = replay(&unanswered(dir.path(), ""), &["--speed", "max"], server);
+        let (status, said) = (output.status.code(), stdout(&output));
+        assert!(
+            status == Some(1) && said.contains("FAIL  initialize") && said.contains("0 passed, 1 failed"),
+            "{said}"
+        );
+    }
+    let gone = r#"{"mark":"end","at":9,"reason":"its server is gone: `srv` ended with status 3"}"#;
+    let output = replay(&unanswered(dir.path(), gone), &["--speed", "max"], &ends);
+    let said = stdout(&output);
+    assert!(output.status.code() == Some(0) && said.contains("when this was recorded, too: `sh -c"), "{said}");
+    // One that says nothing, as the one on the tape.
+    let output = replay(&unanswered(dir.path(), ""), &["--speed", "max"], &["cat"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn timeout_is_how_long_a_reply_may_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("two.tape.jsonl");
+    let text = std::fs::read_to_string(TAPE).unwrap();
+    let quick = regex::Regex::new(r#""dt":\d+"#).unwrap().replace_all(&text, "\"dt\":1").into_owned();
+    std::fs::write(&path, quick.lines().take(4).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let options = ["--speed", "max", "--timeout", "300ms"];
+    let output = replay(&path, &options, &["sh", "-c", "while read x; do :; done"]);
+    let said = stdout(&output);
+    assert!(output.status.code() == Some(1) && said.contains("no reply within 30"), "{said}");
+    let output = replay(&path, &["--timeout", "0"], &["cat"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn report_that_cannot_be_written_is_told_before_anything_is_played() {
+    let dir = tempfile::tempdir().unwrap();
+    let (played, file) = (dir.path().join("played"), dir.path().join("file"));
+    std::fs::write(&file, "as it was, and long enough to be seen").unwrap();
+    let server = format!("touch {}", played.display());
+    for form in ["text", "junit", "html"] {
+        let below = file.join("below");
+        let output =
+            replay(Path::new(TAPE), &["--report", form, "--out", below.to_str().unwrap()], &["sh", "-c", &server]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), told.contains("cannot write the report to")), (Some(2), true), "{told}");
+    }
+    assert!(!played.exists(), "nothing was started");
+    // Where there is nothing to report, what was there stays.
+    let out = ["--out", file.to_str().unwrap()];
+    let output = replay(&dir.path().join("none"), &out, &["cat"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "as it was, and long enough to be seen");
+    let options = [&out[..], &["--speed", "max"]].concat();
+    let output = replay(Path::new(TAPE), &options, &demo_server(&[]));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(output.status.code() == Some(0) && text.starts_with("    1  pass  initialize"), "{text}");
+}
+
+#[test]
+fn report_is_a_page_that_needs_no_network() {
+    let options = ["--speed", "max", "--report", "html"];
+    let output = replay(Path::new(TAPE), &options, &demo_server(&["--changed"]));
+    let page = stdout(&output);
+    assert!(output.status.code() == Some(1) && page.starts_with("<!doctype html>"), "{page}");
+    assert!(page.trim_end().ends_with("</html>") && !page.contains("src=\"http"), "{page}");
+    let (_, data) = page.split_once(r#"<script type="application/json" id="data">"#).unwrap();
+    let data: Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+    assert_eq!(data["summary"]["failed"], 1, "{data}");
+    let load = replay(Path::new(TAPE), &["--repeat", "2", "--report", "html"], &demo_server(&[]));
+    assert_eq!(load.status.code(), Some(2), "a table of times has no page");
+}
+
+#[test]
+fn record_keeps_secrets_where_that_is_asked_for_and_follows_the_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("tapline.toml");
+    std::fs::write(&settings, "[redact]\nkeys = [\"city\"]\n").unwrap();
+    let recorded = |more: &[&str]| {
+        let tapes = tempfile::tempdir_in(dir.path()).unwrap();
+        let mut command = binary::command();
+        command.current_dir(dir.path()).args(["replay", TAPE, "--speed", "max", "--record"]).arg(tapes.path());
+        let output = command.args(more).arg("--").args(demo_server(&[])).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let file = std::fs::read_dir(tapes.path()).unwrap().next().unwrap().unwrap().path();
+        std::fs::read_to_string(file).unwrap()
+    };
+    let (redacted, kept) = (recorded(&[]), recorded(&["--no-redact"]));
+    assert!(
+        !redacted.contains(r#""city":"Lisbon""#) && redacted.contains(r#""redaction":["headers","bodies""#),
+        "{redacted}"
+    );
+    assert!(kept.contains(r#""city":"Lisbon""#) && kept.contains(r#""unredacted":true"#), "{kept}");
+    let alone = replay(Path::new(TAPE), &["--no-redact"], &["cat"]);
+    assert_eq!(alone.status.code(), Some(2), "nothing is recorded");
+}
+
+#[test]
+fn path_that_is_none_is_told_and_nothing_is_played() {
+    for path in ["foo bar", "/result/content", "$.result", ".result,.id", ""] {
+        let output = replay(Path::new(TAPE), &["--ignore", path], &["cat"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && told.contains("is not a path such as"), "{told}");
+    }
 }

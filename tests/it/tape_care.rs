@@ -61,7 +61,7 @@ fn tape_verify_finds_the_line_that_was_changed() {
         (join(&[&lines[..11], &[lines[2]], &lines[11..]].concat()), "line 12: a line was put in"),
         (
             join(&[&lines[..5], &[lines[6], lines[5]], &lines[7..]].concat()),
-            "line 6 was changed since it was sealed, and 1 others",
+            "line 6 was changed since it was sealed, and another",
         ),
         (
             with(5, &lines[5].replacen("tools/list", "tools/call", 1)),
@@ -205,6 +205,22 @@ fn tape_redact_takes_secrets_out_and_keeps_the_rest() {
 }
 
 #[test]
+fn tape_redact_writes_where_a_link_leads_and_replaces_nothing_that_is_no_file() {
+    let (dir, path) = sealed();
+    let [pipe, target, link] = ["pipe", "target.tape.jsonl", "link.tape.jsonl"].map(|it| dir.path().join(it));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let redact = |out: &Path| tape(&["redact", path.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let (status, _, why) = redact(&pipe);
+    assert!(status != 0 && why.contains("it is no regular file"), "{why}");
+    assert!(!fs::symlink_metadata(&pipe).unwrap().is_file(), "it is the pipe still");
+    assert_eq!(redact(&link).0, 0);
+    assert!(link.is_symlink() && fs::metadata(&target).unwrap().len() > 1_000);
+    assert_eq!(redact(&path.join("below")).0, 2, "that is tried first");
+}
+
+#[test]
 fn tape_of_every_format_is_read() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats");
     let page = tape(&["format"]).1;
@@ -234,13 +250,22 @@ fn tape_diff_and_baseline_end_as_their_help_says() {
     let torn = dir.path().join("torn.tape.jsonl");
     fs::write(&torn, text.replacen("{\"seq\":3,", "{\"seq\"", 1)).unwrap();
     let (status, _, why) = tape(&["diff", left, torn.to_str().unwrap()]);
-    assert!(status <= 1 && why.contains("not compared"), "a torn tape reads as if its server had lost tools: {why}");
+    assert!(status == 2 && why.contains("not compared"), "a damaged tape reads as if its server had lost tools: {why}");
+    fs::write(&torn, &text[..text.len() - 9]).unwrap();
+    let (status, said, why) = tape(&["diff", left, torn.to_str().unwrap()]);
+    assert!(status == 2 && why.contains("torn") && said.contains("calls are the same"), "{said}{why}");
     let pinned = dir.path().join("tools.json");
     let pinned = pinned.to_str().unwrap();
     assert_eq!(tape(&["baseline", left, "--out", pinned]).0, 0);
     assert_eq!(tape(&["baseline", left, "--check", pinned]).0, 0);
     assert_eq!(tape(&["baseline", right, "--check", pinned]).0, 1);
     assert_eq!(tape(&["baseline", right, "--check", left]).0, 2);
+    assert_eq!(tape(&["baseline", torn.to_str().unwrap(), "--check", pinned]).0, 2);
+    let nowhere = dir.path().join("a.tape.jsonl").join("x");
+    for command in [&["diff", left, right][..], &["baseline", left], &["export", left, "--format", "har"]] {
+        let (status, said, why) = tape(&[command, &["--out", nowhere.to_str().unwrap()]].concat());
+        assert!(status == 2 && said.is_empty() && why.contains("cannot write "), "{command:?}: {said}{why}");
+    }
 }
 
 #[test]

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
 use crate::cli::{TapeRedactArgs, TapeRmArgs, VerifyFormArg};
 use crate::commands::help::print;
+use crate::commands::output::check_out;
 use crate::exit::{self, ExitError};
 use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::care::{self, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
 use crate::tape::read::{TapeReader, check_is_file};
 use crate::tape::redact::RedactRules;
 use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
-use crate::text::{sanitize, size};
+use crate::text::{counted, sanitize, size};
 
 /// The code of what is wrong with a tape, in SARIF.
 const SARIF_RULE: &str = "tape-verify";
@@ -80,7 +81,7 @@ fn verdict(path: &Path, found: &Verification, text: &mut String) {
             format!("sealed, unchanged; signed with {}", found.signed_by.join(", "))
         }
         Some(true) if found.behind_seal == 0 => "sealed, unchanged".to_owned(),
-        Some(true) => format!("sealed, and {} lines came since", found.behind_seal),
+        Some(true) => format!("sealed, and {} came since", counted(found.behind_seal, "line")),
         Some(false) => "changed since it was sealed".to_owned(),
         None => "not sealed, so only its form was checked: a value changed by hand is not noticed (`tapline tape pack` seals)".to_owned(),
     };
@@ -88,7 +89,7 @@ fn verdict(path: &Path, found: &Verification, text: &mut String) {
     let word = if found.is_sound() { "ok" } else { "FAIL" };
     let name = path.display().to_string();
     // A string takes everything.
-    let _ = writeln!(text, "{word:4}  {}  {} messages; {seal}{end}", sanitize(&name), found.messages);
+    let _ = writeln!(text, "{word:4}  {}  {}; {seal}{end}", sanitize(&name), counted(found.messages, "message"));
     for finding in &found.findings {
         let _ = writeln!(text, "      {}", sanitize(&finding.to_string()));
     }
@@ -157,6 +158,7 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
             path.with_file_name(format!("{}-redacted{SUFFIX}{packed}", short_name(&path)))
         }
     };
+    check_out(Some(&to), "")?;
     let rules = RedactRules {
         headers: args.header.clone(),
         keys: args.key.clone(),
@@ -169,8 +171,9 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
         exit::print_error(&format!("{}: {why}; no secret was looked for there", path.display()));
     }
     print(&format!(
-        "{}  {replaced} values replaced; look through it before you share it\n",
-        sanitize(&to.display().to_string())
+        "{}  {} replaced; look through it before you share it\n",
+        sanitize(&to.display().to_string()),
+        counted(replaced, "value")
     ))?;
     Ok(ExitCode::from(u8::from(!unread.is_empty())))
 }

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::output::{progress, watch, write_out};
 use super::shelf::{TapeShelf, short_name};
 use crate::cli::{BaselineFormArg, DiffFormArg, TapeBaselineArgs, TapeDiffArgs};
 use crate::commands::help::print;
+use crate::commands::output::{check_out, progress, watch, write_out};
 use crate::event::{ChangeKind, DefinitionChange};
 use crate::exit::{ExitError, print_stderr};
 use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::diff::{self, Definitions, DiffForm, DiffedTapes, RecordedCalls};
-use crate::text::sanitize;
+use crate::text::{counted, sanitize};
 
 fn form(form: DiffFormArg) -> DiffForm {
     match form {
@@ -46,6 +46,7 @@ const REPORT: &str = "the report to ";
 
 pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, ExitError> {
     let paths = [shelf.find(&args.left)?, shelf.find(&args.right)?];
+    check_out(args.out.as_deref(), REPORT)?;
     let bar = progress("reading the tapes");
     let both = diff::read_both(&paths, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
     let names = paths.each_ref().map(|path| short_name(path));
@@ -54,6 +55,7 @@ pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, E
         let told = troubles.map(|why| format!("tapline: {}: {why}; that was not compared", sanitize(name)));
         told.for_each(|text| bar.suspend(|| print_stderr(&text)));
     }
+    let is_damaged = both.iter().any(|calls| calls.tape.is_damaged());
     bar.set_message("comparing");
     let found = DiffedTapes::compare(both, args.ignore.clone(), &watch(&bar)).map_err(ExitError::usage)?;
     bar.finish_and_clear();
@@ -62,11 +64,17 @@ pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, E
         diff::render(&found, names.each_ref().map(String::as_str), form(args.format), out)
     })?;
     let differs = !found.is_same() || (args.slower_fails && found.is_slower());
-    Ok(ExitCode::from(u8::from(differs)))
+    Ok(status(differs, is_damaged))
+}
+
+/// What was on lines that cannot be read is not known: it may be all that differs, or more may.
+fn status(differs: bool, is_damaged: bool) -> ExitCode {
+    ExitCode::from(if is_damaged { 2 } else { u8::from(differs) })
 }
 
 pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
+    check_out(args.out.as_deref(), REPORT)?;
     let bar = progress("reading the tape");
     let calls = RecordedCalls::read(&path, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
     bar.finish_and_clear();
@@ -82,7 +90,11 @@ pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<Exi
     let Some(file) = &args.check else {
         let Some(out) = &args.out else { return print(&now.baseline()) };
         write_text(&now.baseline(), Some(out))?;
-        return print(&format!("{}  {} definitions pinned\n", sanitize(&out.display().to_string()), now.len()));
+        return print(&format!(
+            "{}  {} pinned\n",
+            sanitize(&out.display().to_string()),
+            counted(now.len(), "definition")
+        ));
     };
     let unreadable = |why: String| ExitError::usage(anyhow!("{}: {why}", file.display()));
     let pinned = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
@@ -93,7 +105,7 @@ pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<Exi
         None => changes_sarif(&names[0], &pinned, &changes),
     };
     write_text(&text, args.out.as_deref())?;
-    Ok(ExitCode::from(u8::from(!changes.is_empty())))
+    Ok(status(!changes.is_empty(), calls.tape.is_damaged()))
 }
 
 fn write_text(text: &str, out: Option<&Path>) -> Result<(), ExitError> {

@@ -4,15 +4,16 @@ use std::process::ExitCode;
 
 use indicatif::ProgressBar;
 
-use super::output::{progress, watch, write_out};
 use super::shelf::{TapeShelf, short_name};
 use crate::cli::{ExportFormArg, TapeExportArgs};
+use crate::commands::output::{check_out, progress, watch, write_out};
 use crate::envelope::SessionId;
 use crate::exit::{self, ExitError};
 use crate::tape::export::{ExportedTape, TapeForm, export};
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeExportArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
+    check_out(args.out.as_deref(), "")?;
     let bar = progress("reading the tape");
     let tape = ExportedTape::read(&path, &watch(&bar)).map_err(ExitError::usage)?;
     bar.finish_and_clear();

@@ -14,7 +14,7 @@ use crate::exit::{self, ExitError};
 use crate::tape::import::{IS_TAPE, ImportedTape, import};
 use crate::tape::read::{TapeReader, is_packed};
 use crate::tape::{SUFFIX, TapeError};
-use crate::text::sanitize;
+use crate::text::{counted, sanitize};
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeImportArgs) -> Result<ExitCode, ExitError> {
     let (mut said, mut failed) = (String::new(), None);
@@ -55,7 +55,7 @@ fn make(shelf: &TapeShelf, file: &Path, out: Option<&Path>) -> Result<String, Ex
     };
     write(&out, &imported.text)?;
     let (place, ImportedTape { messages, format, .. }) = (out.display().to_string(), imported);
-    Ok(format!("{}  {messages} messages from {format}\n", sanitize(&place)))
+    Ok(format!("{}  {} from {format}\n", sanitize(&place), counted(messages, "message")))
 }
 
 /// Never over something else.

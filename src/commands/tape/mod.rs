@@ -5,7 +5,6 @@ mod compare;
 mod export;
 mod import;
 mod list;
-mod output;
 mod search;
 mod shelf;
 mod show;

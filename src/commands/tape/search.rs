@@ -15,7 +15,7 @@ use crate::envelope::{Envelope, SessionField};
 use crate::exit::{self, ExitError};
 use crate::filter::{Filter, FilterPlace};
 use crate::tape::search::{SearchEvent, search};
-use crate::text::{count, harmless_json, sanitize, size};
+use crate::text::{count, counted, harmless_json, sanitize, size};
 
 pub(super) fn run(shelf: &TapeShelf, args: &SearchArgs, color: ColorArg) -> Result<ExitCode, ExitError> {
     let filter = Filter::parse(&args.query).map_err(ExitError::usage)?;
@@ -43,8 +43,9 @@ pub(super) fn run(shelf: &TapeShelf, args: &SearchArgs, color: ColorArg) -> Resu
         let took = started.elapsed().max(Duration::from_millis(1));
         let rate = (bytes as f64 / took.as_secs_f64()) as u64;
         exit::print_stderr(&format!(
-            "{} found on {files} tapes, {} at {} a second",
+            "{} found on {}, {} at {} a second",
             count(found),
+            counted(files, "tape"),
             size(bytes),
             size(rate)
         ));

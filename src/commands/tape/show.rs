@@ -16,7 +16,7 @@ use crate::message::Kind;
 use crate::tape::format::{Mark, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeReader, check_is_file};
 use crate::tape::{TapeContext, TapeOutputError};
-use crate::text::{fit, harmless_json, micros_with_unit, sanitize};
+use crate::text::{counted_are, fit, harmless_json, micros_with_unit, sanitize};
 
 /// Columns of what a message says.
 const BODY: usize = 96;
@@ -149,7 +149,7 @@ pub(super) fn message_line(envelope: &Envelope, own: SessionId, colour: bool) ->
 
 fn mark_text(mark: &Mark) -> Option<String> {
     Some(match mark {
-        Mark::Gap { messages, .. } => format!("-- {messages} messages are missing --"),
+        Mark::Gap { messages, .. } => format!("-- {} missing --", counted_are(*messages, "message")),
         Mark::Log { source, text, .. } => format!("{source}: {text}"),
         Mark::Seam { text, .. } | Mark::Rewind { text, .. } => format!("-- {text} --"),
         Mark::Attempt { text, .. } => text.clone(),

@@ -40,13 +40,18 @@ use crate::tape::read::ReadWatch;
 /// Says whether what was asked for is wanted no more.
 type IsStopped<'a> = &'a dyn Fn() -> bool;
 
-/// Two tapes side by side. What differs is found anew each time it is asked for: it may be as large as they are.
+/// What is kept of what differs, in bytes; the rest may be as large as the tapes, and is found anew when it is asked for.
+const KEPT: usize = if cfg!(test) { 512 } else { 32 << 20 };
+
+/// Two tapes side by side.
 pub struct DiffedTapes {
     left: RecordedCalls,
     right: RecordedCalls,
     rules: Rules,
     /// With how much of the values of each is not the same.
     pairs: Vec<(CallPair, PairOutcome)>,
+    /// What came of the first of those that differ, in their order.
+    kept: Vec<ComparedPair>,
     pub definitions: Vec<DefinitionChange>,
     pub timings: Vec<TimingChange>,
     /// Pairs of calls that are the same, and those that are not.
@@ -62,10 +67,30 @@ struct PairOutcome {
     has_excused: bool,
 }
 
+impl PairOutcome {
+    /// Whether there is anything to tell.
+    fn is_told(self) -> bool {
+        self.differs || self.has_excused
+    }
+}
+
 /// What came of one pair.
+#[derive(Clone)]
 struct ComparedPair {
     change: Option<CallChange>,
     excused: Vec<Excused>,
+}
+
+impl ComparedPair {
+    /// How much it takes in memory, about.
+    fn size(&self) -> usize {
+        let of =
+            |values: [&Option<String>; 2]| values.iter().map(|it| it.as_ref().map_or(0, String::len)).sum::<usize>();
+        let changed = self.change.iter().flat_map(|it| &it.differences);
+        let changed = changed.map(|it| it.path.len() + of([&it.expected, &it.got]) + size_of_val(it)).sum::<usize>();
+        let excused = self.excused.iter().map(|it| it.path.len() + of([&it.expected, &it.got]) + size_of_val(it));
+        size_of_val(self) + changed + excused.sum::<usize>()
+    }
 }
 
 /// Reads the calls of two tapes; `None` where that was stopped.
@@ -97,6 +122,7 @@ impl DiffedTapes {
             definitions: Definitions::of(&left)?.changes(&Definitions::of(&right)?),
             timings: timing::changes(&left, &right)?,
             pairs: Vec::new(),
+            kept: Vec::new(),
             same: 0,
             differing: 0,
             excused: 0,
@@ -105,20 +131,27 @@ impl DiffedTapes {
             rules,
         };
         let pairs = pairs(&diff.left, &diff.right, watch)?;
-        let length = pairs.len() as u64;
+        let (length, mut room) = (pairs.len() as u64, Some(KEPT));
         for (pair, done) in pairs.into_iter().zip(0..) {
             if !watch(done, length) {
                 return Ok(None);
             }
-            let ComparedPair { change, excused } = diff.compare_pair(pair)?;
-            diff.pairs.push((pair, PairOutcome { differs: change.is_some(), has_excused: !excused.is_empty() }));
-            diff.excused += excused.len();
-            match change {
-                Some(_) => diff.differing += 1,
-                None => diff.same += 1,
-            }
+            let found = diff.compare_pair(pair)?;
+            diff.add(pair, found, &mut room);
         }
         Ok(watch(length, length).then_some(diff))
+    }
+
+    /// Takes in what came of a pair; `room`: how much more may be kept.
+    fn add(&mut self, pair: CallPair, found: ComparedPair, room: &mut Option<usize>) {
+        let outcome = PairOutcome { differs: found.change.is_some(), has_excused: !found.excused.is_empty() };
+        self.pairs.push((pair, outcome));
+        self.excused += found.excused.len();
+        *(if outcome.differs { &mut self.differing } else { &mut self.same }) += 1;
+        if outcome.is_told() {
+            *room = room.and_then(|room| room.checked_sub(found.size()));
+            self.kept.extend(room.map(|_| found));
+        }
     }
 
     /// Whether nothing differs but times.
@@ -136,10 +169,7 @@ impl DiffedTapes {
     /// # Errors
     /// Where one of the files was changed meanwhile, or what is told fails.
     pub fn each_change<E: From<TapeError>>(&self, mut tell: impl FnMut(CallChange) -> Result<(), E>) -> Result<(), E> {
-        for (pair, _) in self.pairs.iter().filter(|(_, outcome)| outcome.differs) {
-            self.compare_pair(*pair)?.change.map_or(Ok(()), &mut tell)?;
-        }
-        Ok(())
+        self.each_found(|outcome| outcome.differs, |found| found.change.map_or(Ok(()), &mut tell))
     }
 
     /// Tells each value that differs and need not be the same, in order.
@@ -147,8 +177,21 @@ impl DiffedTapes {
     /// # Errors
     /// Where one of the files was changed meanwhile, or what is told fails.
     pub fn each_excused<E: From<TapeError>>(&self, mut tell: impl FnMut(Excused) -> Result<(), E>) -> Result<(), E> {
-        for (pair, _) in self.pairs.iter().filter(|(_, outcome)| outcome.has_excused) {
-            self.compare_pair(*pair)?.excused.into_iter().try_for_each(&mut tell)?;
+        self.each_found(|outcome| outcome.has_excused, |found| found.excused.into_iter().try_for_each(&mut tell))
+    }
+
+    /// Tells what came of the pairs that are wanted: as it was found, or found again.
+    fn each_found<E: From<TapeError>>(
+        &self,
+        is_wanted: impl Fn(PairOutcome) -> bool,
+        mut tell: impl FnMut(ComparedPair) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut kept = self.kept.iter();
+        for (pair, outcome) in self.pairs.iter().filter(|(_, outcome)| outcome.is_told()) {
+            let found = kept.next();
+            if is_wanted(*outcome) {
+                tell(found.map_or_else(|| self.compare_pair(*pair), |found| Ok(found.clone()))?)?;
+            }
         }
         Ok(())
     }

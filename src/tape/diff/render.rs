@@ -9,7 +9,7 @@ use super::DiffedTapes;
 use crate::event::{CallChange, ChangeKind, DefinitionChange, Difference, TimingChange};
 use crate::tape::TapeOutputError;
 use crate::tape::json_items::JsonItems;
-use crate::text::{escape_markup, harmless_json, sanitize};
+use crate::text::{counted, counted_are, escape_markup, harmless_json, sanitize};
 
 /// Longest value that is shown, in characters.
 const SHOWN: usize = 160;
@@ -67,7 +67,8 @@ pub fn render(
     let excused = if diff.excused == 0 {
         String::new()
     } else {
-        format!("; {} values differ as they do from run to run", diff.excused)
+        let verb = if diff.excused == 1 { "differs as it does" } else { "differ as they do" };
+        format!("; {} {verb} from run to run", counted(diff.excused, "value"))
     };
     let report = DiffReport {
         title: format!("{} and {}", sanitize(names[0]), sanitize(names[1])),
@@ -75,13 +76,20 @@ pub fn render(
         calls: Some(diff),
         times: diff.timings.iter().map(time_line).collect(),
         summary: format!(
-            "{} calls are the same, {} differ, {} definitions differ{excused}",
-            diff.same,
-            diff.differing,
-            diff.definitions.len()
+            "{} the same, {}, {}{excused}",
+            counted_are(diff.same, "call"),
+            differ("", diff.differing),
+            differ(" definition", diff.definitions.len()),
         ),
     };
     write(&report, form, out)
+}
+
+/// `1 definition differs`, `2 definitions differ`; without a thing, `1 differs`.
+fn differ(thing: &str, number: usize) -> String {
+    let (plural, verb) =
+        if number == 1 { ("", "differs") } else { (if thing.is_empty() { "" } else { "s" }, "differ") };
+    format!("{number}{thing}{plural} {verb}")
 }
 
 fn time_line(it: &TimingChange) -> String {
@@ -129,7 +137,7 @@ pub fn render_definitions(changes: &[DefinitionChange], names: [&str; 2], form: 
         return harmless_json(&format!("{value:#}")).into_owned() + "\n";
     }
     let title = format!("{} and {}", sanitize(names[0]), sanitize(names[1]));
-    let summary = format!("{} definitions differ", changes.len());
+    let summary = differ(" definition", changes.len());
     let report = DiffReport { title, definitions: changes, calls: None, times: Vec::new(), summary };
     let mut text = Vec::new();
     write(&report, form, &mut text).expect("a vector takes everything");

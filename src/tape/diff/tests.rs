@@ -103,7 +103,7 @@ fn diff_passes_over_what_changes_from_run_to_run() {
     let said = told(&call(r#"{"at":"2026-11-23T16:55:01Z"}"#), &call(r#"{"at":"2026-11-24T16:55:09Z"}"#));
     assert_eq!(
         said,
-        "1 calls are the same, 0 differ, 0 definitions differ; 1 values differ as they do from run to run\n"
+        "1 call is the same, 0 differ, 0 definitions differ; 1 value differs as it does from run to run\n"
     );
 }
 
@@ -159,7 +159,7 @@ fn diff_tells_which_tools_are_not_what_they_were() {
         .  - {"name":"b"}
     + added tool c
         .  + {"name":"c"}
-    1 calls are the same, 0 differ, 3 definitions differ
+    1 call is the same, 0 differ, 3 definitions differ
     "#);
     let within = told(&[("tools/list", "", TOOLS, 9)], &[("tools/list", "", TOOLS, 9), ("tools/list", "", PULLED, 9)]);
     assert!(within.contains("changed tool a (while the session went on)"), "{within}");

@@ -26,6 +26,7 @@ use super::name::file_name;
 use super::redact::RedactRules;
 use crate::envelope::{Envelope, HeaderTexts, PendingLines, Seq, SessionId};
 use crate::event::{Landmark, Session, TapeParent};
+use crate::text::counted_are;
 
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
 const OPEN_FILES: usize = 128;
@@ -102,14 +103,14 @@ impl fmt::Display for RecordingNotice {
                 write!(f, "{error}; messages pass unrecorded until it can be written again")
             }
             Self::Recovered { path, missing, .. } => {
-                write!(f, "recording to {} again; {missing} messages are missing", path.display())
+                write!(f, "recording to {} again; {} missing", path.display(), counted_are(*missing, "message"))
             }
             Self::Meddled { path, what, missing, .. } => {
                 let what = match what {
                     TapeInterference::Removed => "was removed or moved away: a new one begins",
                     TapeInterference::Cut => "was cut short: it goes on behind what is left",
                 };
-                write!(f, "the tape {} {what}; {missing} messages are missing", path.display())
+                write!(f, "the tape {} {what}; {} missing", path.display(), counted_are(*missing, "message"))
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What is made of a tape and may be larger than memory: to stdout, or to a file that is whole or as it was. How far it is, on stderr.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,7 +13,7 @@ use crate::tape::TapeOutputError;
 const BAR: &str = "{bar:30} {msg}: {percent} %";
 
 /// Shown on a terminal only.
-pub(super) fn progress(doing: &'static str) -> ProgressBar {
+pub(in crate::commands) fn progress(doing: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template(BAR).expect("the template is a constant"));
     bar.set_message(doing);
@@ -21,7 +21,7 @@ pub(super) fn progress(doing: &'static str) -> ProgressBar {
 }
 
 /// Work that goes on to its end.
-pub(super) fn watch(bar: &ProgressBar) -> impl Fn(u64, u64) -> bool {
+pub(in crate::commands) fn watch(bar: &ProgressBar) -> impl Fn(u64, u64) -> bool {
     |done, length| {
         bar.set_length(length);
         bar.set_position(done);
@@ -29,14 +29,82 @@ pub(super) fn watch(bar: &ProgressBar) -> impl Fn(u64, u64) -> bool {
     }
 }
 
+/// Whether a file can be written, tried before anything is done for it; what is there stays. `what`: what is written, for people.
+///
+/// # Errors
+/// Where it cannot be: a mistake in how tapline was called.
+pub(in crate::commands) fn check_out(out: Option<&Path>, what: &str) -> Result<(), ExitError> {
+    let Some(path) = out else { return Ok(()) };
+    OutFile::open(path).map(drop).with_context(|| cannot_write(what, path)).map_err(ExitError::usage)
+}
+
+fn cannot_write(what: &str, path: &Path) -> String {
+    format!("cannot write {what}{}", path.display())
+}
+
+/// A file that is what it was until something is written to it; one that was not there before goes again, where nothing is.
+#[derive(Debug)]
+pub(in crate::commands) struct OutFile {
+    /// `None` where it is a device or a pipe, and was only looked at: those may wait to be opened until somebody reads them.
+    file: Option<File>,
+    path: PathBuf,
+    is_new: bool,
+    is_begun: bool,
+}
+
+impl OutFile {
+    /// # Errors
+    /// Where it cannot be written.
+    pub(in crate::commands) fn open(path: &Path) -> io::Result<Self> {
+        let before = path.metadata();
+        if before.as_ref().is_ok_and(Metadata::is_dir) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        let is_special = before.as_ref().is_ok_and(|it| !it.is_file());
+        let open = || File::options().write(true).create(true).truncate(false).open(path);
+        let file = (!is_special).then(open).transpose()?;
+        Ok(Self { file, path: path.to_owned(), is_new: before.is_err(), is_begun: false })
+    }
+
+    fn begun(&mut self) -> io::Result<&mut File> {
+        if !std::mem::replace(&mut self.is_begun, true)
+            && let Some(file) = &self.file
+        {
+            file.set_len(0)?;
+        }
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none => Ok(none.insert(File::options().write(true).open(&self.path)?)),
+        }
+    }
+}
+
+impl Write for OutFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().filter(|_| self.is_begun).map_or(Ok(()), File::flush)
+    }
+}
+
+impl Drop for OutFile {
+    fn drop(&mut self) {
+        if self.is_new && !self.is_begun {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// Writes to a file, or to stdout; `what`: what is written, for people.
-pub(super) fn write_out(
+pub(in crate::commands) fn write_out(
     out: Option<&Path>,
     what: &str,
     write: impl FnOnce(&mut dyn Write) -> Result<(), TapeOutputError>,
 ) -> Result<(), ExitError> {
     let Some(path) = out else { return write_stdout(write) };
-    let cannot = || format!("cannot write {what}{}", path.display());
+    let cannot = || cannot_write(what, path);
     match write_file(path, write) {
         Err(TapeOutputError::Tape(error)) => Err(ExitError::usage(error)),
         Err(TapeOutputError::Out(error)) => Err(error).with_context(cannot).map_err(Into::into),
@@ -88,6 +156,26 @@ fn write_into(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_is_as_it_was_until_something_is_written_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, new) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::write(&there, "before, and long").unwrap();
+        for path in [&there, &new] {
+            assert!(check_out(Some(path), "").is_ok());
+        }
+        assert_eq!((std::fs::read_to_string(&there).unwrap().as_str(), new.exists()), ("before, and long", false));
+        for path in [&there, &new] {
+            let mut out = OutFile::open(path).unwrap();
+            out.write_all(b"now").unwrap();
+            out.write_all(b"!").unwrap();
+            drop(out);
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "now!");
+        }
+        assert!(check_out(Some(dir.path()), "").is_err() && check_out(Some(&there.join("x")), "").is_err());
+        assert!(check_out(Some(Path::new("/dev/null")), "").is_ok());
+    }
 
     #[test]
     fn file_is_as_it_was_where_it_cannot_be_written_whole() {
