@@ -68,7 +68,7 @@ const MUTATIONS: [ReplyMutation; 18] = [
     ReplyMutation {
         name: "an empty list",
         is_legal: true,
-        change: |it, dice| edit(it, dice, Value::is_array, |_| json!([])),
+        change: |it, dice| edit(it, dice, is_free_list, |_| json!([])),
     },
     ReplyMutation { name: "a log message before the reply", is_legal: true, change: |it, _| with_log(it) },
     ReplyMutation { name: "the reply twice", is_legal: false, change: |it, _| Some(vec![it.clone(), it.clone()]) },
@@ -89,7 +89,7 @@ const MUTATIONS: [ReplyMutation; 18] = [
             edit(
                 it,
                 dice,
-                |value| value.as_object().is_some_and(|it| !it.is_empty()),
+                |_, value| value.as_object().is_some_and(|it| !it.is_empty()),
                 |value| {
                     let mut members = value.as_object().cloned().unwrap_or_default();
                     let first = members.keys().next().cloned().unwrap_or_default();
@@ -102,7 +102,7 @@ const MUTATIONS: [ReplyMutation; 18] = [
     ReplyMutation {
         name: "a value of another type",
         is_legal: false,
-        change: |it, dice| edit(it, dice, |_| true, other_type),
+        change: |it, dice| edit(it, dice, |_, _| true, other_type),
     },
     ReplyMutation {
         name: "JSON that breaks off",
@@ -225,14 +225,33 @@ fn without(reply: &Message, key: &str) -> Option<Vec<Message>> {
 }
 
 fn edit_text(reply: &Message, dice: &mut MutationDice, change: impl Fn(&str) -> Value) -> Option<Vec<Message>> {
-    edit(reply, dice, Value::is_string, |value| change(value.as_str().unwrap_or_default()))
+    edit(reply, dice, is_free_text, |value| change(value.as_str().unwrap_or_default()))
+}
+
+/// Members of results in which the schema of every revision takes any text, and those that are lists of any length. What tools say by
+/// schemas of their own is no business of the protocol's.
+const FREE_TEXTS: [&str; 4] = ["text", "description", "title", "instructions"];
+const FREE_LISTS: [&str; 7] = ["content", "contents", "messages", "prompts", "resources", "resourceTemplates", "tools"];
+const OF_TOOLS: [&str; 3] = ["/structuredContent/", "/inputSchema/", "/outputSchema/"];
+
+fn is_free_text(place: &str, value: &Value) -> bool {
+    value.is_string() && is_called(place, &FREE_TEXTS)
+}
+
+fn is_free_list(place: &str, value: &Value) -> bool {
+    value.is_array() && is_called(place, &FREE_LISTS)
+}
+
+fn is_called(place: &str, names: &[&str]) -> bool {
+    let name = place.rsplit('/').next().unwrap_or_default();
+    names.contains(&name) && !OF_TOOLS.iter().any(|of| place.contains(of))
 }
 
 /// Changes one value inside the result, of those that fit.
 fn edit(
     reply: &Message,
     dice: &mut MutationDice,
-    fits: impl Fn(&Value) -> bool,
+    fits: impl Fn(&str, &Value) -> bool,
     change: impl Fn(&Value) -> Value,
 ) -> Option<Vec<Message>> {
     let mut value = reply.value()?;
@@ -244,11 +263,11 @@ fn edit(
     one(&value)
 }
 
-fn collect(value: &Value, fits: &impl Fn(&Value) -> bool, place: &str, places: &mut Vec<String>) {
+fn collect(value: &Value, fits: &impl Fn(&str, &Value) -> bool, place: &str, places: &mut Vec<String>) {
     let inner = |key: &str| format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
     let mut each = |key: &str, child: &Value| {
         let place = inner(key);
-        if fits(child) {
+        if fits(&place, child) {
             places.push(place.clone());
         }
         collect(child, fits, &place, places);
@@ -276,6 +295,31 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn legal_changes_leave_what_only_some_texts_and_lists_may_be() {
+        let raw = r#"{"id":7,"result":{"protocolVersion":"2025-11-25","content":[{"type":"text","text":"é"}],"structuredContent":{"text":"a","tools":[1]},
+            "tools":[{"name":"a","inputSchema":{"type":"object","required":["x"],"properties":{"x":{"description":"d"}}}}]}}"#;
+        let (reply, mut seen) = (Message::new(raw), 0);
+        for nth in 1..600 {
+            let plan = MutationPlan { seed: 3, only: None };
+            let (messages, change) = mutated(&reply, plan, nth);
+            let Some(change) =
+                change.filter(|it| it.text.contains("): a text of ") || it.text.contains("an empty list"))
+            else {
+                continue;
+            };
+            let now = messages[0].value().unwrap();
+            let same = ["/protocolVersion", "/structuredContent", "/content/0/type", "/tools/0/inputSchema"];
+            for place in same.map(|it| format!("/result{it}")) {
+                // Of a list that is empty now nothing is left.
+                let value = now.pointer(&place);
+                assert!(value.is_none() || value == reply.value().unwrap().pointer(&place), "{}: {place}", change.text);
+            }
+            seen += 1;
+        }
+        assert!(seen > 50, "{seen}");
+    }
 
     #[test]
     fn mutations_are_had_again_by_their_seed_and_say_what_they_did() {
