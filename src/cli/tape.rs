@@ -388,10 +388,10 @@ pub struct TapeRmArgs {
     /// Tapes
     #[arg(value_name = "TAPE", required_unless_present_any = ["older_than", "over"], conflicts_with_all = ["older_than", "over"])]
     pub tape: Vec<PathBuf>,
-    /// All whose session began so long ago, such as `30d` or `12h`
+    /// All whose session began so long ago, such as `30d` or `12h`; one with a note stays, and one that may still be written to
     #[arg(long, value_name = "TIME", value_parser = age)]
     pub older_than: Option<Duration>,
-    /// The oldest, until the rest has at most so many MiB
+    /// The oldest, until the rest has at most so many MiB; the same stay
     #[arg(long, value_name = "MIB")]
     pub over: Option<u64>,
     /// Say what would go, remove nothing

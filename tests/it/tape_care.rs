@@ -175,9 +175,12 @@ fn tape_note_rename_and_rm_find_a_tape_by_its_name() {
     assert_eq!(tape(&["--tapes", tapes, "rename", "a.tape", "login-fails"]).0, 0);
     fs::write(dir.path().join("notes.txt"), "mine").unwrap();
     let (status, said, _) = tape(&["--tapes", tapes, "rm", "--older-than", "1h", "--dry-run"]);
-    assert_eq!((status, said.as_str()), (0, "would remove login-fails\n"));
+    assert!(
+        status == 0 && said.starts_with("kept login-fails: it has a note") && said.ends_with("nothing to remove\n"),
+        "{said}"
+    );
     assert_eq!(tape(&["rm", dir.path().join("notes.txt").to_str().unwrap()]).0, 1, "what is no tape stays");
-    assert_eq!(tape(&["--tapes", tapes, "rm", "--over", "0"]).1, "removed login-fails\n");
+    assert_eq!(tape(&["--tapes", tapes, "rm", "login-fails"]).1, "removed login-fails\n");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     let (status, _, said) = tape(&["--tapes", tapes, "show", "nothing"]);
     assert!(status == 2 && said.contains("`tapline tape ls` lists"), "{said}");
@@ -439,6 +442,27 @@ fn tape_packed_is_signed_where_it_lies() {
     let (status, said, _) = tape(&["verify", name, "--key", &public]);
     assert!(status == 0 && said.contains("signed with"), "{said}");
     assert_eq!(Tape::read(&packed).unwrap().troubles(), Vec::<String>::new());
+}
+
+#[test]
+fn tape_rm_of_all_that_are_old_spares_those_with_a_note() {
+    let (dir, old) = sealed();
+    let noted = dir.path().join("noted.tape.jsonl");
+    fs::copy(&old, &noted).unwrap();
+    let place = dir.path().to_str().unwrap();
+    assert_eq!(tape(&["note", noted.to_str().unwrap(), "keep"]).0, 0);
+    for limit in [&["--older-than", "1s"][..], &["--over", "0"]] {
+        let (status, said, _) = tape(&[&["rm", "--dry-run", "--tapes", place], limit].concat());
+        let lines: Vec<_> = said.lines().collect();
+        assert!(
+            status == 0 && matches!(lines[..], ["would remove a", kept] if kept.starts_with("kept noted: ")),
+            "{said}"
+        );
+    }
+    assert_eq!(tape(&["rm", "--older-than", "1s", "--tapes", place]).0, 0);
+    assert_eq!((old.exists(), noted.exists()), (false, true));
+    assert_eq!(tape(&["rm", "noted", "--tapes", place]).0, 0);
+    assert!(!noted.exists(), "it was named");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::commands::help::print;
 use crate::commands::output::check_out;
 use crate::exit::{self, ExitError};
 use crate::lint::report::{sarif_location, sarif_log};
-use crate::tape::care::{self, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
+use crate::tape::care::{self, OutdatedTapes, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
 use crate::tape::read::{TapeReader, check_is_file};
 use crate::tape::redact::RedactRules;
 use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
@@ -218,12 +218,12 @@ pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<E
 }
 
 pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, ExitError> {
-    let chosen = if args.tape.is_empty() {
-        let retention = Retention { within: args.older_than, mebibytes: args.over, spares_noted: false };
+    let OutdatedTapes { gone: chosen, noted } = if args.tape.is_empty() {
+        let retention = Retention { within: args.older_than, mebibytes: args.over };
         outdated(&tapes_in(shelf.dir()?)?, &retention)
     } else {
         let chosen = args.tape.iter().map(|given| shelf.find(given));
-        chosen.collect::<Result<Vec<_>, _>>()?
+        OutdatedTapes { gone: chosen.collect::<Result<_, _>>()?, noted: Vec::new() }
     };
     let mut text = String::new();
     let mut status = ExitCode::SUCCESS;
@@ -245,6 +245,13 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
             }
         }
     }
+    for path in &noted {
+        let _ = writeln!(
+            text,
+            "kept {}: it has a note; `tapline tape rm` removes it by its name",
+            sanitize(&short_name(path))
+        );
+    }
     if chosen.is_empty() {
         text.push_str("nothing to remove\n");
     }
@@ -253,7 +260,7 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
 }
 
 /// Of these tapes those that are too old or too many. One that may be written to stays.
-fn outdated(tapes: &[PathBuf], retention: &Retention) -> Vec<PathBuf> {
+fn outdated(tapes: &[PathBuf], retention: &Retention) -> OutdatedTapes {
     let mut tapes: Vec<_> = tapes.iter().filter_map(|path| TapeSummary::of(path).ok()).collect();
     tapes.retain(|it| !may_be_written(it.end.as_deref()));
     retention.outdated(tapes)
@@ -269,7 +276,7 @@ pub(in crate::commands) fn apply_retention(dir: PathBuf, retention: Retention) {
             tracing::warn!(%error, "`[retention]` finds no tapes");
             Vec::new()
         });
-        for path in outdated(&tapes, &retention) {
+        for path in outdated(&tapes, &retention).gone {
             match std::fs::remove_file(&path) {
                 Ok(()) => tracing::info!(tape = %path.display(), "removed, as `[retention]` says"),
                 Err(error) => tracing::warn!(tape = %path.display(), %error, "cannot be removed"),

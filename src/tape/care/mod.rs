@@ -16,7 +16,7 @@ mod signature;
 mod summary;
 mod verify;
 
-pub use retention::{Retention, Section};
+pub use retention::{OutdatedTapes, Retention, Section};
 pub use rewrite::{LineChange, Packing, append_note, pack, packing_of, redact, renamed, rewrite, tend};
 pub(super) use seal::LineSums;
 pub use signature::{SealSigner, SealVerifier, sign};

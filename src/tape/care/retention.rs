@@ -25,7 +25,7 @@ impl Section {
     pub fn limits(&self) -> Result<Retention, String> {
         let within =
             self.older_than.as_deref().map(duration).transpose().map_err(|why| format!("older_than: {why}"))?;
-        Ok(Retention { within, mebibytes: self.over, spares_noted: true })
+        Ok(Retention { within, mebibytes: self.over })
     }
 }
 
@@ -36,8 +36,15 @@ pub struct Retention {
     pub within: Option<Duration>,
     /// The oldest, until the rest has at most so many MiB.
     pub mebibytes: Option<u64>,
-    /// Whether tapes with a note stay whatever their age. They count in what there is.
-    pub spares_noted: bool,
+}
+
+/// Of some tapes, those that are too old or too many.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct OutdatedTapes {
+    /// They go.
+    pub gone: Vec<PathBuf>,
+    /// They stay, as somebody wrote a note on them. They count in what there is.
+    pub noted: Vec<PathBuf>,
 }
 
 impl Retention {
@@ -46,21 +53,24 @@ impl Retention {
         self.within.is_none() && self.mebibytes.is_none()
     }
 
-    /// Those of some tapes that go.
-    pub fn outdated(&self, mut tapes: Vec<TapeSummary>) -> Vec<PathBuf> {
+    /// Those of some tapes that are too old or too many.
+    pub fn outdated(&self, mut tapes: Vec<TapeSummary>) -> OutdatedTapes {
         tapes.sort_by_key(|it| std::cmp::Reverse(it.header.started));
         let micros = |age: Duration| u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
         let oldest = self.within.map(|age| Timestamp::now().0.saturating_sub(micros(age)));
         let most = self.mebibytes.map(|mebibytes| mebibytes.saturating_mul(1 << 20));
-        let mut kept = 0;
-        let outdated = tapes.into_iter().filter(|tape| {
+        let (mut kept, mut outdated) = (0, OutdatedTapes::default());
+        for tape in tapes {
             let is_old = oldest.is_some_and(|oldest| tape.header.started.0 < oldest);
             let is_much = most.is_some_and(|most| kept + tape.bytes > most);
-            let is_spared = self.spares_noted && !tape.notes.is_empty();
-            let goes = !is_spared && (is_old || is_much);
-            kept += if goes { 0 } else { tape.bytes };
-            goes
-        });
-        outdated.map(|tape| tape.path).collect()
+            let is_outdated = is_old || is_much;
+            if is_outdated && tape.notes.is_empty() {
+                outdated.gone.push(tape.path);
+                continue;
+            }
+            kept += tape.bytes;
+            outdated.noted.extend(Some(tape.path).filter(|_| is_outdated));
+        }
+        outdated
     }
 }
