@@ -8,7 +8,7 @@ use crate::ui::keymap::with_keys;
 use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
 use crate::ui::model::popup::{Pager, PagerSubject, Popup};
 use crate::ui::model::summary::{plural, summary};
-use crate::ui::model::{Model, age};
+use crate::ui::model::{Model, age, sent_at};
 
 /// `g w`: what is known of a call that has no reply yet. The core is asked for the rest.
 pub(super) fn why(model: &mut Model) {
@@ -290,6 +290,9 @@ pub(super) fn timeline(model: &mut Model) {
     }
 }
 
+/// When a call began, how long it took or takes, and how it ended.
+type CallSpan = (u64, u64, CallEnd);
+
 /// How an exchange ended.
 enum CallEnd {
     Answered,
@@ -299,14 +302,16 @@ enum CallEnd {
     Never,
 }
 
-fn call_end(model: &Model, row: &MessageRow) -> (u64, CallEnd) {
+fn call_span(model: &Model, row: &MessageRow) -> CallSpan {
+    let (came, sent) = (row.envelope.at, sent_at(&row.envelope));
     if let Some(took) = model.messages().0.took(row) {
-        return (took, CallEnd::Answered);
+        return (sent, took, CallEnd::Answered);
     }
     match (MessageRows::given_up_after(row), model.open_age(row)) {
-        (Some(after), _) => (after, CallEnd::GivenUp),
-        (None, Some(waits)) => (waits, CallEnd::Open),
-        (None, None) => (0, CallEnd::Never),
+        // Who gave it up counted from when it asked.
+        (Some(after), _) => (came, after, CallEnd::GivenUp),
+        (None, Some(waits)) => (sent, waits, CallEnd::Open),
+        (None, None) => (came, 0, CallEnd::Never),
     }
 }
 
@@ -314,13 +319,10 @@ fn timeline_text(model: &Model, near: Seq) -> Option<(String, String)> {
     let (rows, _) = model.messages();
     let session = rows.get(near)?.envelope.session;
     let (requests, is_cut) = rows.around(near, MOST, |row| row.envelope.kind() == Kind::Request);
-    let calls = requests.iter().map(|row| {
-        let (took, end) = call_end(model, row);
-        (&row.envelope, took, end)
-    });
-    let calls: Vec<_> = calls.collect();
-    let first = calls.first().map(|(envelope, ..)| envelope.at)?;
-    let end = calls.iter().map(|(envelope, took, _)| envelope.at + took).max().unwrap_or(first);
+    let calls: Vec<_> = requests.iter().map(|row| (&row.envelope, call_span(model, row))).collect();
+    // One that came first and was held may begin after one that came later.
+    let first = calls.iter().map(|(_, (began, ..))| *began).min()?;
+    let end = calls.iter().map(|(_, (began, took, _))| began + took).max().unwrap_or(first);
     let all = (end - first).max(1);
     // The number, the name, the bar, how long: names have a share of what bars leave.
     let name = (room(model) / 3).clamp(8, 24);
@@ -328,8 +330,8 @@ fn timeline_text(model: &Model, near: Seq) -> Option<(String, String)> {
     let bars = room(model).saturating_sub(name + number + 10).clamp(4, 48);
     let column = |at: u64| usize::try_from((at - first) * (bars as u64 - 1) / all).unwrap_or_default();
     let (full, open) = if model.settings.ascii { ("#", ">") } else { ("━", "▸") };
-    let lines = calls.iter().map(|(envelope, took, call_end)| {
-        let (from, to) = (column(envelope.at), column(envelope.at + took));
+    let lines = calls.iter().map(|(envelope, (began, took, call_end))| {
+        let (from, to) = (column(*began), column(began + took));
         let (tip, time) = match call_end {
             CallEnd::Answered => (full, micros_with_unit(*took)),
             CallEnd::GivenUp => ("x", format!("x{}", micros_with_unit(*took))),

@@ -50,4 +50,4 @@ pub(crate) mod wrapped_text;
 
 pub(crate) use crate::filter::summary;
 pub(crate) use change::{Change, Effect};
-pub(crate) use state::{Model, Pane, PaneBorder, ScreenKind, Viewport, age};
+pub(crate) use state::{Model, Pane, PaneBorder, ScreenKind, Viewport, age, sent_at};

@@ -369,14 +369,15 @@ impl Model {
         Some(started.plus_micros(envelope.at))
     }
 
-    /// How long a request waits for its reply, in microseconds.
+    /// How long a request waits for its reply, in microseconds. What it was held for before it went on is nobody's latency, here as in
+    /// the figure that its reply brings.
     pub(crate) fn open_age(&self, row: &MessageRow) -> Option<u64> {
         let envelope = &row.envelope;
         let open =
             envelope.kind() == Kind::Request && row.reply.is_none() && envelope.was_sent() && self.tape.is_none();
         let open = open && !matches!(row.state, RowState::GivenUp(_));
         let session = self.observed.sessions.get(envelope.session).filter(|session| session.closed().is_none())?;
-        open.then(|| self.now.0.saturating_sub(session.session.started.0 + envelope.at))
+        open.then(|| self.now.0.saturating_sub(session.session.started.0 + sent_at(envelope)))
     }
 
     /// The operator looks at the newest messages of this session.
@@ -411,6 +412,11 @@ impl Model {
         let found = envelope.as_ref().map(|it| self.messages().0.findings(it.seq).to_vec()).unwrap_or_default();
         self.detail.show(envelope, pair, MessageNotes { shadow, draft, found });
     }
+}
+
+/// When a message went on, or came where it is still held: in microseconds since its session began.
+pub(crate) fn sent_at(envelope: &Envelope) -> u64 {
+    envelope.at + envelope.held.unwrap_or(0)
 }
 
 /// `6s`, `2m`, `1h`: for things that still go on.

@@ -336,3 +336,28 @@ fn open_call_says_why_and_calls_stand_on_a_line_of_time() {
     let picture = rig.press("esc : 1 1 8 9 enter g t").picture();
     assert!(picture.contains("timeline") && picture.contains("git_log") && picture.contains("1.1s"), "{picture}");
 }
+
+/// What it was held for is in no figure of the two peers, before its reply as after it.
+#[test]
+fn open_call_is_as_old_as_it_is_away() {
+    let mut rig = busy(120, 36);
+    let mut world = World::new();
+    world.seq = 1300;
+    let mut call = world.call(2, 9, "slow", "{}");
+    call.held = Some(5_000_000);
+    let reply = world.reply(&call, 3_000, &text_result("done"));
+    let at = |rig: &mut Rig, keys: &str| rig.press(keys).picture();
+    rig.on_event(Event::Passed(Arc::new(call)));
+    let row = |picture: &str| picture.lines().find(|line| line.contains("slow")).unwrap().to_owned();
+    let picture = at(&mut rig, ": 1 3 0 1 enter");
+    assert!(row(&picture).trim_end_matches('│').ends_with("▸3s"), "{picture}");
+    assert!(at(&mut rig, "g w").contains("no reply after 3s"));
+    // Beside one that came at the same time and went on at once.
+    let open = at(&mut rig, "esc g t");
+    let begins = |picture: &str| row(picture).find('━').unwrap();
+    let first = |picture: &str| picture.lines().filter_map(|line| line.find('━')).min().unwrap();
+    assert!(begins(&open) > first(&open) && row(&open).contains("4.0s"), "{open}");
+    rig.on_event(Event::Passed(Arc::new(reply)));
+    let done = at(&mut rig, "esc g t");
+    assert!(begins(&done) > first(&done) && row(&done).contains("3.0s"), "{done}");
+}
