@@ -247,8 +247,8 @@ fn look_elsewhere(model: &mut Model, action: Action) {
         Action::SaveRules => rules::save(model, None),
         Action::Group => model.metrics.next_group(),
         Action::Order => model.metrics.next_order(),
-        Action::Widen => model.metrics.widen(),
-        Action::Narrow => model.metrics.narrow(),
+        Action::Widen if !model.metrics.zoom(1) => model.notify("the buckets are as wide as they become"),
+        Action::Narrow if !model.metrics.zoom(-1) => model.notify("the buckets are as narrow as they become"),
         _ => {}
     }
 }

@@ -210,6 +210,9 @@ pub(super) fn close_editor(model: &mut Model) {
     }
 }
 
+pub(super) const NOTHING_TO_UNDO: &str = "nothing was changed that could be undone";
+pub(super) const NOTHING_TO_REDO: &str = "nothing was undone that could be done again";
+
 pub(super) fn change_text(model: &mut Model, action: Action) {
     let Some(editor) = &mut model.editor else { return };
     match action {
@@ -217,10 +220,14 @@ pub(super) fn change_text(model: &mut Model, action: Action) {
             let text = editor.text();
             model.effect(Effect::EditOutside(text));
         }
-        Action::Format if !editor.format() => model.warn("it is not JSON, so it cannot be indented"),
-        Action::Undo => editor.undo(),
-        Action::Redo => editor.redo(),
-        Action::Original => editor.restore(),
+        Action::Format => match editor.format() {
+            Some(true) => {}
+            Some(false) => model.notify("it is indented already"),
+            None => model.warn("it is not JSON, so it cannot be indented"),
+        },
+        Action::Undo if !editor.undo() => model.notify(NOTHING_TO_UNDO),
+        Action::Redo if !editor.redo() => model.notify(NOTHING_TO_REDO),
+        Action::Original if !editor.restore() => model.notify("it stands as it came"),
         Action::GoToFault => editor.go_to_fault(),
         Action::ToggleDiff => editor.toggle_diff(),
         _ => {}

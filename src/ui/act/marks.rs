@@ -19,6 +19,9 @@ pub(super) fn mark(model: &mut Model) {
     rows.set_mark(seq, MessageMark { is_marked: !mark.is_marked, ..mark.clone() });
     list.changed(rows, seq, false);
     list.go(rows, Motion::Down);
+    if !model.list_is_seen() {
+        model.notify(format!("{seq} is {}", if mark.is_marked { "not marked any more" } else { "marked" }));
+    }
     model.remember_marks(vec![(seq, mark)]);
 }
 

@@ -255,10 +255,14 @@ pub(super) fn follow(model: &mut Model) {
         return model.log.toggle_follow();
     }
     let (rows, list) = model.messages_mut();
-    if list.follows() {
+    let follows = list.follows();
+    if follows {
         list.unfollowed = true;
     } else {
         list.follow(rows);
     }
     mark_read(model);
+    if !model.list_is_seen() {
+        model.notify(if follows { "the list stays where it is" } else { "the list follows what comes" });
+    }
 }

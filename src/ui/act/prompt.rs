@@ -100,6 +100,9 @@ pub(super) fn complete(model: &mut Model, by: isize) {
         return model.notify("nothing that was seen here begins so; `~` and `tab` list the operators");
     };
     let line = completions.line();
+    if line == prompt.line.text() {
+        return model.notify("that is all of the word");
+    }
     if let Some(prompt) = &mut model.prompt {
         prompt.line = InputLine::new(&line);
     }

@@ -1,5 +1,6 @@
 //! Rules: what a hand did once becomes one (`R`), and what is done with them on their screen.
 
+use super::editing::{NOTHING_TO_REDO, NOTHING_TO_UNDO};
 use std::path::PathBuf;
 
 use super::hold::draft;
@@ -163,12 +164,9 @@ pub(super) fn close_editor(model: &mut Model) {
 pub(super) fn change_text(model: &mut Model, action: Action) {
     let Some(editor) = &mut model.rules_screen.editor else { return };
     match action {
-        Action::Undo => {
-            editor.area.undo();
-        }
-        Action::Redo => {
-            editor.area.redo();
-        }
+        Action::Undo if !editor.area.undo() => return model.notify(NOTHING_TO_UNDO),
+        Action::Redo if !editor.area.redo() => return model.notify(NOTHING_TO_REDO),
+        Action::Undo | Action::Redo => {}
         Action::GoToFault => return editor.go_to_fault(),
         _ => return,
     }

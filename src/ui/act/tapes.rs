@@ -27,8 +27,10 @@ pub(super) fn play(model: &mut Model) {
 }
 
 pub(super) fn next_fail(model: &mut Model) {
-    if let Some(replay) = &mut model.tapes.replay {
-        replay.next_fail();
+    if let Some(replay) = &mut model.tapes.replay
+        && !replay.next_fail()
+    {
+        model.notify("no other step failed");
     }
 }
 

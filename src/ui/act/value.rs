@@ -89,8 +89,11 @@ pub(super) fn next(model: &mut Model, by: isize) {
     }
     model.notice = None;
     model.show_detail();
-    model.detail.go_to_next_value(by);
+    let found = model.detail.go_to_next_value(by);
     open_line(model, subject);
+    if !found {
+        model.notify(if by < 0 { "it is the first value" } else { "it is the last value" });
+    }
 }
 
 pub(super) fn turn(model: &mut Model) {

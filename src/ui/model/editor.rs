@@ -256,26 +256,36 @@ impl Editor {
         }
     }
 
-    pub(crate) fn format(&mut self) -> bool {
-        let text = if self.is_unfolded { pretty_marked(&self.text()) } else { pretty(self.text().as_bytes()) };
-        if let Some(text) = &text {
+    /// Whether that changed anything; `None`: it is no JSON.
+    pub(crate) fn format(&mut self) -> Option<bool> {
+        let now = self.text();
+        let text = if self.is_unfolded { pretty_marked(&now) } else { pretty(now.as_bytes()) }?;
+        Some(self.replace_other(&now, &text))
+    }
+
+    /// Whether it was otherwise; as the two below.
+    pub(crate) fn restore(&mut self) -> bool {
+        self.replace_other(&self.text(), &self.opened.join("\n"))
+    }
+
+    fn replace_other(&mut self, now: &str, text: &str) -> bool {
+        let differs = now != text;
+        if differs {
             self.replace(text);
         }
-        text.is_some()
+        differs
     }
 
-    pub(crate) fn restore(&mut self) {
-        self.replace(&self.opened.join("\n"));
-    }
-
-    pub(crate) fn undo(&mut self) {
-        self.area.undo();
+    pub(crate) fn undo(&mut self) -> bool {
+        let undone = self.area.undo();
         self.changed();
+        undone
     }
 
-    pub(crate) fn redo(&mut self) {
-        self.area.redo();
+    pub(crate) fn redo(&mut self) -> bool {
+        let redone = self.area.redo();
         self.changed();
+        redone
     }
 
     pub(crate) fn toggle_diff(&mut self) {

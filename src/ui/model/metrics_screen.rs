@@ -161,12 +161,10 @@ impl MetricsScreen {
         WIDTHS[self.zoom]
     }
 
-    pub(crate) fn widen(&mut self) {
-        self.zoom = (self.zoom + 1).min(WIDTHS.len() - 1);
-    }
-
-    pub(crate) fn narrow(&mut self) {
-        self.zoom = self.zoom.saturating_sub(1);
+    /// Returns `false` where the buckets are as wide, or as narrow, as they become.
+    pub(crate) fn zoom(&mut self, by: isize) -> bool {
+        let zoom = self.zoom.saturating_add_signed(by).min(WIDTHS.len() - 1);
+        std::mem::replace(&mut self.zoom, zoom) != zoom
     }
 
     pub(crate) fn next_group(&mut self) {
@@ -289,7 +287,7 @@ mod tests {
             screen.on_figures(Arc::new(figures));
         }
         assert_eq!(screen.pulse().in_flight[BUCKETS - 7..], [0, 0, 2, 2, 2, 1, 0]);
-        screen.widen();
+        screen.zoom(1);
         assert_eq!(screen.pulse().in_flight[BUCKETS - 3..], [0, 0, 2]);
     }
 
@@ -317,10 +315,10 @@ mod tests {
             screen.on_figures(figures(second, messages, taplines));
         }
         assert_eq!(screen.pulse().messages[BUCKETS - 7..], [0, 10, 0, 0, 4, 0, 1]);
-        screen.widen();
+        screen.zoom(1);
         assert_eq!((screen.bucket(), &screen.pulse().messages[BUCKETS - 2..]), (5, [10, 5].as_slice()));
-        screen.narrow();
-        screen.narrow();
+        screen.zoom(-1);
+        screen.zoom(-1);
         assert_eq!(screen.bucket(), 1);
     }
 }

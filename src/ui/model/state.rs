@@ -369,6 +369,11 @@ impl Model {
         Some(started.plus_micros(envelope.at))
     }
 
+    /// Whether the window has the list in it, and not one other pane alone.
+    pub(crate) fn list_is_seen(&self) -> bool {
+        self.pane == Pane::List || !self.zoomed && !self.viewport.single
+    }
+
     /// How long a request waits for its reply, in microseconds. What it was held for before it went on is nobody's latency, here as in
     /// the figure that its reply brings.
     pub(crate) fn open_age(&self, row: &MessageRow) -> Option<u64> {

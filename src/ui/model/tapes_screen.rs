@@ -243,14 +243,16 @@ impl ReplayRun {
         self.unfollowed = self.place.cursor + 1 < self.reports.len();
     }
 
-    /// The next step that failed, from the top again after the last.
-    pub(crate) fn next_fail(&mut self) {
+    /// The next step that failed, from the top again after the last; returns `false` where there is no other.
+    pub(crate) fn next_fail(&mut self) -> bool {
         let len = self.reports.len();
-        let after = (1..=len).map(|by| (self.place.cursor + by) % len);
-        if let Some(position) = { after }.find(|at| self.reports[*at].verdict == StepVerdict::Fail) {
+        let after = (1..len).map(|by| (self.place.cursor + by) % len);
+        let found = { after }.find(|at| self.reports[*at].verdict == StepVerdict::Fail);
+        if let Some(position) = found {
             self.place.cursor = position;
             self.unfollowed = true;
         }
+        found.is_some()
     }
 
     fn step(&mut self, report: StepReport) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::layout::Rect;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
 
 use super::rig::{Rig, busy};
 use super::scenes::{PLACES, SCENES};
@@ -50,15 +51,15 @@ fn at(scene: fn(&mut Rig)) -> Rig {
     rig
 }
 
-/// All that a key may change: the screen, and what is done outside.
-fn state(rig: &mut Rig) -> (String, String) {
+/// All that a key may change: the screen, its colours and its cursor, and what is done outside.
+fn state(rig: &mut Rig) -> (Buffer, Position, String) {
     rig.finish_scan();
     let effects: Vec<String> = rig.effects.iter().map(|effect| format!("{effect:?}")).collect();
-    (rig.picture(), effects.join("\n"))
+    (rig.buffer().clone(), rig.cursor(), effects.join("\n"))
 }
 
 /// Whether a key that leads out of a menu leaves the same behind: then it did nothing of its own.
-fn same_as_escape(scene: fn(&mut Rig), after: &(String, String)) -> bool {
+fn same_as_escape(scene: fn(&mut Rig), after: &(Buffer, Position, String)) -> bool {
     let mut rig = at(scene);
     rig.press("esc");
     state(&mut rig) == *after
@@ -97,6 +98,33 @@ fn every_key_of_the_help_does_something_where_the_help_shows_it() {
         .map(|(place, key)| format!("{:?} `{key}`: {}", BINDINGS[*place].on, BINDINGS[*place].help))
         .collect();
     assert!(left.is_empty(), "keys that do nothing anywhere:\n{}", left.join("\n"));
+}
+
+/// Wherever the help is opened, each key that it shows for that place does something there, or says why not.
+#[test]
+fn no_key_is_silent_in_a_place_where_the_help_shows_it() {
+    // What is at an end already moves no further.
+    let is_motion = |action| {
+        matches!(action, Action::Move(_) | Action::Left | Action::Right | Action::Repaint)
+            || matches!(action, Action::Older | Action::Newer | Action::CompleteBack)
+    };
+    let mut silent = Vec::new();
+    for (name, scene) in SCENES.iter().chain(PLACES) {
+        let here = at(*scene);
+        let before = state(&mut at(*scene));
+        for key in BINDINGS.iter().flat_map(|binding| binding.keys).collect::<BTreeSet<_>>() {
+            // What is the same everywhere is tried once, above.
+            let meant = meaning(&here.model, &KeyPress::named(key));
+            let meant = meant.filter(|meant| !is_motion(meant.action) && meant.on != KeyContext::Everywhere);
+            let Some(meant) = meant else { continue };
+            let mut rig = at(*scene);
+            rig.event(event_of(key));
+            if state(&mut rig) == before {
+                silent.push(format!("{name}: `{key}` ({:?}): {}", meant.on, meant.help));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
 #[test]

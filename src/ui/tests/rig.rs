@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-use ratatui::layout::Rect;
+use ratatui::backend::{Backend as _, TestBackend};
+use ratatui::layout::{Position, Rect};
 use uuid::Uuid;
 
 use crate::envelope::{Direction, Envelope, Outcome, ReplyTo, Seq, SessionId, Subject, Transport, Via};
@@ -152,6 +152,11 @@ impl Rig {
             line.trim_end().to_owned()
         });
         rows.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Where the terminal's cursor is since the last picture.
+    pub(crate) fn cursor(&mut self) -> Position {
+        self.terminal.backend_mut().get_cursor_position().unwrap()
     }
 
     pub(crate) fn buffer(&mut self) -> &ratatui::buffer::Buffer {
