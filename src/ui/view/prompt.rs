@@ -99,7 +99,7 @@ fn note(model: &Model, prompt: &Prompt) -> String {
         (None, PromptKind::TapeName) => "a word, without directory and ending".to_owned(),
         (None, PromptKind::TapeNote) => "written onto the tape; `tapline tape show` has it".to_owned(),
         (None, PromptKind::Pipe) => "such as `jq .params`; what it prints is shown".to_owned(),
-        (None, PromptKind::Command) => "a command, or the number of a message".to_owned(),
+        (None, PromptKind::Command) => "a command, a number, or a path such as `.params`".to_owned(),
         (None, PromptKind::Search) => match &prompt.fault {
             Some(why) => why.clone(),
             None => search_words(model).unwrap_or_else(|| "text; `\\r` first for an expression".to_owned()),
