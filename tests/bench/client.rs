@@ -44,6 +44,16 @@ struct Head {
     session: Option<String>,
 }
 
+/// The message of a call.
+pub(crate) fn message(tool: &str, count: usize, size: usize) -> String {
+    let mut body = format!(
+        r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"count":{count},"text":""}}}}}}"#
+    );
+    let padding = "x".repeat(size.max(BODY).saturating_sub(body.len()));
+    body.insert_str(body.len() - 4, &padding);
+    body
+}
+
 impl Client {
     /// Connects and shakes hands, as a client of the revisions with sessions does.
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
@@ -64,11 +74,7 @@ impl Client {
 
     /// A call with more headers, a line each.
     pub(crate) fn prepare_with(&self, tool: &str, count: usize, size: usize, headers: &str) -> Call {
-        let mut body = format!(
-            r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"count":{count},"text":""}}}}}}"#
-        );
-        let padding = "x".repeat(size.max(BODY).saturating_sub(body.len()));
-        body.insert_str(body.len() - 4, &padding);
+        let body = message(tool, count, size);
         let bytes = self.post(&body, headers);
         let id = bytes.len() - body.len() + body.find(&FIRST_ID.to_string()).unwrap();
         Call { bytes, id }

@@ -6,8 +6,8 @@
 //! apart. Only ratios of one run mean anything: the machine is never quiet.
 //!
 //! For the stdio leg the floor is a bare copy of both pipes. The scenarios with one caller and with paced events sit on one CPU
-//! (`taskset`); system calls are counted by `perf` where it is there. On a busy machine throughput and SSE rows move most. It
-//! always exits 0; it is no test.
+//! (`taskset`); system calls are counted by `perf` where it is there. `cargo bench -- rivals` compares with mcp-recorder and mcp-vcr,
+//! where they are installed. On a busy machine throughput and SSE rows move most. It always exits 0; it is no test.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has nothing else to do")]
@@ -19,6 +19,7 @@ mod measure;
 mod peers;
 mod pool;
 mod process;
+mod rivals;
 mod rows;
 mod screen;
 mod stdio;
@@ -43,7 +44,7 @@ fn main() {
 }
 
 /// What is measured, in the order of the table.
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 16] = [
     "latency",
     "syscalls",
     "bodies",
@@ -54,6 +55,7 @@ const PARTS: [&str; 15] = [
     "stdio",
     "mock",
     "tapes",
+    "rivals",
     "chain",
     "filter",
     "rows",
@@ -112,6 +114,10 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
     }
     if wants("tapes") {
         rows.extend(tapes::rows(sizes));
+    }
+    if wants("rivals") {
+        rows.extend(rivals::mock(sizes));
+        rows.extend(rivals::replay(sizes));
     }
     if wants("chain") {
         rows.push(chain::rules(sizes.rounds));

@@ -315,7 +315,7 @@ impl Body {
     }
 }
 
-fn connect(peer: &Peer, callers: usize) -> Vec<Client> {
+pub(crate) fn connect(peer: &Peer, callers: usize) -> Vec<Client> {
     std::iter::repeat_with(|| Client::connect(peer.address).unwrap()).take(callers).collect()
 }
 
@@ -374,7 +374,7 @@ pub(crate) fn added(what: &str, unit: &'static str, rounds: &[Figures], target: 
     row
 }
 
-fn cpu_each(peer: &Peer, before: Option<Duration>, count: usize) -> f64 {
+pub(crate) fn cpu_each(peer: &Peer, before: Option<Duration>, count: usize) -> f64 {
     let used = peer.cpu().zip(before).map(|(now, before)| now.saturating_sub(before));
     used.map_or(f64::NAN, |used| micros(used) / count as f64)
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -65,24 +66,37 @@ impl Peer {
 
     /// A build of tapline, started as people start it.
     pub(crate) fn build(binary: &str, way: Way, upstream: &str, cpus: Cpus) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut words = pinned(cpus);
-        words.extend([binary, "run", "--listen", "127.0.0.1:0", "--upstream", upstream]);
-        let (running, process, output) = match way {
-            Way::Screen => in_terminal(&words, &home),
-            Way::Headless => {
-                words.insert(words.len() - 4, "--headless");
-                let mut command = Command::new(words[0]);
-                command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-                command.envs(variables(&home));
-                let mut child = command.spawn().unwrap();
-                let lines: Box<dyn Read + Send> = Box::new(child.stderr.take().unwrap());
-                let process = child.id();
-                (Running::Child(child), process, lines)
+        let words = [binary, "run", "--listen", "127.0.0.1:0", "--upstream", upstream];
+        match way {
+            Way::Screen => {
+                let home = tempfile::tempdir().unwrap();
+                let (running, process, output) = in_terminal(&[&pinned(cpus)[..], &words].concat(), &home);
+                Self { address: address_in(output), running, process, _home: Some(home) }
             }
-        };
-        let address = address_in(output);
-        Self { running, process, address, _home: Some(home) }
+            Way::Headless => Self::headless(&[&words[..2], &["--headless"], &words[2..]].concat(), cpus),
+        }
+    }
+
+    /// The release binary as the server of a tape, which does not record what it answers.
+    pub(crate) fn mock(tape: &Path, cpus: Cpus) -> Self {
+        let binary = env!("CARGO_BIN_EXE_tapline");
+        let words = [binary, "mock", tape.to_str().unwrap(), "--headless", "--no-record", "--listen", "127.0.0.1:0"];
+        Self::headless(&words, cpus)
+    }
+
+    /// Its lines are read, and its address is in them.
+    fn headless(words: &[&str], cpus: Cpus) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = on(cpus, words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.envs(variables(&home)).spawn().unwrap();
+        let address = address_in(Box::new(child.stderr.take().unwrap()));
+        Self { process: child.id(), running: Running::Child(child), address, _home: Some(home) }
+    }
+
+    /// A program that listens there.
+    pub(crate) fn known(child: Child, address: SocketAddr) -> Self {
+        Self { process: child.id(), running: Running::Child(child), address, _home: None }
     }
 
     pub(crate) fn url(&self) -> String {

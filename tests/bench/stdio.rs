@@ -147,7 +147,10 @@ impl Drop for Pipes {
 pub(crate) fn serve() {
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let Some(id) = after(line.unwrap().as_bytes(), br#""id":"#).map(number) else { continue };
+        // Some clients write a space there.
+        let Some(id) = after(line.unwrap().as_bytes(), br#""id":"#).map(|id| number(id.trim_ascii_start())) else {
+            continue;
+        };
         let text = "y".repeat(120);
         let reply = format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":\"{text}\"}}]}}}}\n"
