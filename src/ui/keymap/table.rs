@@ -224,7 +224,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::List, &["m"], A::Mark, "", "mark the message, or take its mark away").when(Model::has_rows),
     key(C::List, &["M"], A::OnlyMarked, "", "only what is marked, or all again").when(|m| m.pane == Pane::List),
     key(C::List, &["U"], A::Unmark, "", "take all marks away").when(Model::has_rows),
-    key(C::List, &["u"], A::UndoLast, "", "take back the last draft, mark, comment or change of the hold")
+    key(C::List, &["u"], A::UndoLast, "", "undo the last draft, mark, comment or change of the hold")
         .when(Model::can_undo),
     key(C::List, &[";"], A::Type(PromptKind::Comment), "", "write a comment beside the message").when(Model::has_rows),
     key(C::List, &["d"], A::Compare, "", "compare with another message: the same key there").when(Model::has_rows),
@@ -289,14 +289,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(Model::holds),
     key(C::Queue, &["i"], A::Type(PromptKind::Hold), "hold filter", "say which messages are held"),
     key(C::Queue, &["I"], A::Hold, "hold on/off", "hold on or off"),
-    key(
-        C::Queue,
-        &["u"],
-        A::UndoLast,
-        "",
-        "take back the last draft or change of the hold; what has left says why not",
-    )
-    .when(Model::can_undo),
+    key(C::Queue, &["u"], A::UndoLast, "", "undo the last draft or change of the hold; what has left says why not")
+        .when(Model::can_undo),
     key(C::Queue, &["q", "esc"], A::Back, "back", "back to the messages").when(|m| m.pane != Pane::Detail),
     // Tapes.
     key(C::Tapes, &["enter"], A::Open, "open", "open the tape's messages").when(|m| m.tapes.selected().is_some()),
@@ -353,14 +347,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(|m| m.selected_rule().is_some()),
     key(C::Rules, &["J"], A::RuleDown, "", "ask it after the rule below it").when(|m| m.selected_rule().is_some()),
     key(C::Rules, &["D"], A::RemoveRule, "delete", "take the rule away").when(|m| m.selected_rule().is_some()),
-    key(
-        C::Rules,
-        &["u"],
-        A::UndoLast,
-        "",
-        "bring back the rule taken away last, or switch back the one switched since",
-    )
-    .when(Model::can_undo),
+    key(C::Rules, &["u"], A::UndoLast, "", "undo the last rule taken away or switched").when(Model::can_undo),
     key(
         C::Rules,
         &["s"],

@@ -220,22 +220,25 @@ impl Model {
 
     fn put_marks(&mut self, before: &[(Seq, MessageMark)]) {
         let (rows, list) = self.rows_mut();
+        let said = match before {
+            [(seq, mark)] => format!("{seq} {}", marked_words(rows.mark(*seq), mark)),
+            all => format!("{} are marked again", all.len()),
+        };
         for (seq, mark) in before {
             rows.set_mark(*seq, mark.clone());
             list.changed(rows, *seq, false);
         }
-        self.notify(match before {
-            [(seq, mark)] => format!("{seq} is {}", marked_words(mark)),
-            all => format!("{} are marked again", all.len()),
-        });
+        self.notify(said);
     }
 }
 
-fn marked_words(mark: &MessageMark) -> &'static str {
-    match (mark.is_marked, mark.comment.is_empty()) {
-        (true, true) => "marked, and has no comment",
-        (true, false) => "marked, and has its comment of before",
-        (false, true) => "not marked any more",
-        (false, false) => "not marked, and has its comment of before",
+/// One step changes the mark or the comment.
+fn marked_words(now: Option<&MessageMark>, before: &MessageMark) -> &'static str {
+    let is_marked = now.is_some_and(|now| now.is_marked);
+    match (is_marked == before.is_marked, is_marked, before.comment.is_empty()) {
+        (true, _, true) => "has no comment any more",
+        (true, _, false) => "has its comment of before",
+        (false, true, _) => "is not marked any more",
+        (false, false, _) => "is marked again",
     }
 }

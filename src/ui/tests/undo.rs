@@ -115,6 +115,14 @@ fn undo_says_what_a_mark_is_now() {
     let mut rig = busy(120, 36);
     let picture = rig.press(": 1 1 8 9 enter m u").picture();
     assert!(picture.contains("#1189 is not marked any more"), "{picture}");
+    for (keys, said) in [
+        ("; h i enter u", "#1189 has no comment any more"),
+        ("; h i enter ; h o enter u", "#1189 has its comment of before"),
+        (": 1 1 8 9 enter m : 1 1 8 9 enter m u", "#1189 is marked again"),
+    ] {
+        let picture = rig.press(&format!(": 1 1 8 9 enter {keys}")).picture();
+        assert!(picture.contains(said), "{keys}: {picture}");
+    }
 }
 
 #[test]
