@@ -1,12 +1,15 @@
 //! How few keys it takes to edit what is held: five, on every transport.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rmcp::model::CallToolRequestParams;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
+use crate::peers::{Era, Running, over_command, over_http};
 use crate::support::terminal::Terminal;
 use crate::support::{Client, INITIALIZE, LegacySseClient, Server, binary, soon, tapline_binary};
 
@@ -177,4 +180,85 @@ async fn held_reply_on_stdio_is_edited_in_five_keys_from_an_attached_screen() {
     while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains(r#""city":"no""#) {}
     drop(stdin);
     assert_eq!(soon("the end", child.wait()).await.unwrap().code(), Some(0));
+}
+
+/// A client of the TypeScript SDK: asks for a forecast over one of its transports, and writes for which city it is.
+const TYPESCRIPT_CLIENT: &str = r#"
+const [, sdk, how, ...target] = process.argv;
+const from = (name) => import(`${sdk}/dist/esm/client/${name}.js`);
+const transports = {
+  http: async () => new (await from("streamableHttp")).StreamableHTTPClientTransport(new URL(target[0])),
+  sse: async () => new (await from("sse")).SSEClientTransport(new URL(target[0])),
+  stdio: async () =>
+    new (await from("stdio")).StdioClientTransport({ command: target[0], args: target.slice(1), env: process.env }),
+};
+const client = new (await from("index")).Client({ name: "hands", version: "1" });
+await client.connect(await transports[how]());
+const { structuredContent } = await client.callTool({ name: "get_forecast", arguments: { city: "Lisbon" } });
+console.log(structuredContent.city);
+await client.close();
+"#;
+
+/// Where the TypeScript SDK is: where a variable says, or where `tests/interop/run install` put it; `None`: rmcp is asked.
+fn typescript_sdk() -> Option<PathBuf> {
+    let installed =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/npm/node_modules/@modelcontextprotocol/sdk");
+    let sdk = std::env::var_os("TYPESCRIPT_SDK").map_or(installed, PathBuf::from);
+    sdk.join("dist/esm/client/index.js").exists().then_some(sdk)
+}
+
+async fn city_of_rmcp(client: Running) -> String {
+    let arguments = json!({"city": "Lisbon"}).as_object().cloned().unwrap();
+    let result = client.call_tool(CallToolRequestParams::new("get_forecast").with_arguments(arguments)).await.unwrap();
+    json!(result)["structuredContent"]["city"].as_str().unwrap().to_owned()
+}
+
+/// What a client of an SDK is told, over a transport (`http`, `sse`, `stdio`) to a URL or through a command; rmcp has no HTTP+SSE.
+async fn city_of_sdk(how: &str, target: Vec<String>, mut command: tokio::process::Command) -> String {
+    let Some(sdk) = typescript_sdk() else {
+        return city_of_rmcp(match how {
+            "stdio" => {
+                command.args(&target[1..]);
+                over_command(command, Era::Legacy).await
+            }
+            _ => over_http(&target[0], Era::Legacy).await,
+        })
+        .await;
+    };
+    let mut node = tokio::process::Command::new("node");
+    for (name, value) in command.as_std().get_envs() {
+        match value {
+            Some(value) => node.env(name, value),
+            None => node.env_remove(name),
+        };
+    }
+    node.args(["--input-type=module", "-e", TYPESCRIPT_CLIENT, "--"]).arg(sdk).arg(how).args(target);
+    let output = soon("the client's end", node.kill_on_drop(true).output()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_of_an_sdk_gets_what_was_edited_in_five_keys_on_every_transport() {
+    const HOLD: &str = "~tool get_forecast & ~s";
+    let mut urls = vec![("http", "mcp")];
+    urls.extend(typescript_sdk().map(|_| ("sse", "sse")));
+    for (how, path) in urls {
+        let mut terminal = run(HOLD);
+        let url = format!("http://{}/{path}", address(&terminal));
+        let city = tokio::spawn(city_of_sdk(how, vec![url], binary::command().into()));
+        edit_in_five_keys(&mut terminal, "1 held");
+        assert_eq!(soon("the city", city).await.unwrap(), "no", "{how}");
+    }
+    let place = TempDir::new().unwrap();
+    let dir = place.path().join("tapline");
+    let mut terminal = Terminal::with(&["attach"], &[("TAPLINE_RUNTIME_DIR", dir.to_str().unwrap())]);
+    let mut command = tokio::process::Command::from(binary::command());
+    command.env_remove("TAPLINE_NO_CONTROL").env("TAPLINE_RUNTIME_DIR", &dir);
+    let tapline = tapline_binary().to_str().unwrap().to_owned();
+    let words = [&tapline, "stdio", "--no-record", "--hold", HOLD, "--", &tapline, "__demo-server"];
+    let city = tokio::spawn(city_of_sdk("stdio", words.map(str::to_owned).to_vec(), command));
+    edit_in_five_keys(&mut terminal, "1 held");
+    assert_eq!(soon("the city", city).await.unwrap(), "no", "stdio");
 }

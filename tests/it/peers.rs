@@ -136,14 +136,18 @@ async fn over_stdio(era: Era) -> Running {
     let words = role("rmcp");
     let mut command = tokio::process::Command::new(&words[0]);
     command.args(&words[1..]);
-    let transport = TokioChildProcess::new(command).unwrap();
-    soon("a session", host().serve_with_lifecycle(transport, era.lifecycle())).await.unwrap()
+    over_command(command, era).await
 }
 
 /// In front of the tapes, launched as their server would be.
 pub(crate) async fn over_mock_stdio(tapes: &[PathBuf], era: Era) -> Running {
     let mut command = tokio::process::Command::from(binary::command());
     command.arg("mock").args(tapes).args(["--stdio", "--no-record"]);
+    over_command(command, era).await
+}
+
+/// In front of a server that it launches.
+pub(crate) async fn over_command(command: tokio::process::Command, era: Era) -> Running {
     let transport = TokioChildProcess::new(command).unwrap();
     soon("a session", host().serve_with_lifecycle(transport, era.lifecycle())).await.unwrap()
 }
