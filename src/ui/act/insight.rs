@@ -121,7 +121,11 @@ fn why_text(model: &Model, row: &MessageRow, standing: Option<&CallStanding>) ->
     }];
     lines.extend(session_lines(model, request.session));
     lines.extend(traffic_lines(model, row, asked));
-    lines.extend(standing.map(|standing| standing_lines(standing, request.direction)).unwrap_or_default());
+    // Of a call that is over, what was seen before its end is true no longer.
+    let standing = standing.filter(|_| model.open_age(row).is_some());
+    let has_left = !matches!(row.state, RowState::Held(_));
+    let is_for_server = has_left && request.direction == Direction::ToServer;
+    lines.extend(standing.map(|standing| standing_lines(standing, is_for_server)).unwrap_or_default());
     lines.extend(server_lines(model, request.session));
     with_keys(&model.settings.keys, &lines.join("\n"))
 }
@@ -193,8 +197,8 @@ fn traffic_lines(model: &Model, call: &MessageRow, asked: &str) -> Vec<String> {
     lines
 }
 
-/// What the core saw.
-fn standing_lines(standing: &CallStanding, direction: Direction) -> Vec<String> {
+/// What the core saw; of a server's response only where the call has gone there.
+fn standing_lines(standing: &CallStanding, is_for_server: bool) -> Vec<String> {
     let mut lines = Vec::new();
     match (&standing.child, &standing.stream) {
         (Some(child), _) => lines.extend(child_lines(child)),
@@ -203,7 +207,7 @@ fn standing_lines(standing: &CallStanding, direction: Direction) -> Vec<String> 
             stream.status,
             age(stream.silent)
         )),
-        (None, None) if direction == Direction::ToServer => {
+        (None, None) if is_for_server => {
             lines.push("no response has begun: the server has the request, or what stands before it".to_owned());
         }
         (None, None) => {}

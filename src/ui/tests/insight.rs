@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::rig::{World, busy, text_result};
-use crate::envelope::{Author, Envelope, Outcome, Seq};
-use crate::event::{Event, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
+use crate::event::{CallStanding, Command, Event, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
 
 #[test]
 fn folded_replies_are_no_messages_of_a_shadow() {
@@ -77,6 +77,32 @@ fn message_of_tapline_is_not_said_by_the_server() {
     assert!(!picture.contains("behind it"), "an answered call waits for nothing: {picture}");
     let picture = rig.press("esc g d").picture();
     assert!(picture.contains("+ tapline: error tools/call slow"), "{picture}");
+}
+
+/// What was seen of the server's response is told of a call that the server has, and only until it is over.
+#[test]
+fn response_of_a_held_or_an_answered_call_is_not_waited_for() {
+    let mut rig = busy(120, 36);
+    let mut world = world();
+    let call = world.call(2, 90, "slow", "{}");
+    let reply = world.reply(&call, 4_000, &text_result("done"));
+    rig.on_event(passed(call));
+    for (number, is_with_server) in [("1 1 9 7", false), ("1 3 0 1", true)] {
+        rig.commands();
+        let asked = rig.press(&format!("esc : {number} enter g w")).commands();
+        let [Command::Examine(asked)] = &asked[..] else { panic!("{number}: {asked:?}") };
+        let (session, call) = (asked.session, asked.call);
+        let seen = CallStanding { session, call, child: None, stream: None, unread_by_client: 0 };
+        rig.on_event(Event::Examined(seen.into()));
+        let picture = rig.picture();
+        assert_eq!(picture.contains("no response has begun"), is_with_server, "{picture}");
+        assert_eq!(picture.contains("it is held here"), !is_with_server, "{picture}");
+    }
+    rig.on_event(passed(reply));
+    let now = rig.model.now.plus_micros(1_000_000);
+    rig.model.tick(now);
+    let picture = rig.picture();
+    assert!(picture.contains("it is answered now") && !picture.contains("no response has begun"), "{picture}");
 }
 
 #[test]
