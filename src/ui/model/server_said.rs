@@ -119,9 +119,9 @@ impl ServerSaid {
         lists.first().zip(lists.last())
     }
 
-    /// The server has said that this list changed, and was not asked for it since.
+    /// The server has said that this list changed, and was not asked for it since; a list that nobody knows is not old.
     pub(crate) fn is_stale(&self, kind: &OfferKind) -> bool {
         let listed = self.first_and_latest(kind).map(|(_, latest)| latest.seq);
-        self.changed.get(kind.changed).copied() > listed
+        listed.is_some() && self.changed.get(kind.changed).copied() > listed
     }
 }

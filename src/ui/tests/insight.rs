@@ -177,3 +177,17 @@ fn help_finds_what_the_key_line_says_and_tells_each_key_once() {
     let told = here.lines().filter(|line| line.contains("read the message in $PAGER") && line.contains(" v ")).count();
     assert_eq!(told, 2, "once here, and once of the queue: {picture}");
 }
+
+#[test]
+fn list_that_was_never_listed_has_not_changed_since() {
+    let mut rig = busy(120, 36);
+    let mut world = world();
+    let list = world.message(2, Direction::ToServer, r#"{"jsonrpc":"2.0","id":70,"method":"resources/list"}"#);
+    let listed = world.reply(&list, 12, r#""result":{"resources":[{"uri":"file:///trips/rome","name":"Rome"}]}"#);
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}"#;
+    let changed = world.message(2, Direction::ToClient, changed);
+    [list, listed, changed].into_iter().for_each(|envelope| rig.on_event(passed(envelope)));
+    let picture = rig.press("C").picture();
+    let line = picture.lines().find_map(|line| line.split("changed since they were listed: ").nth(1));
+    assert!(line.is_some_and(|line| line.starts_with("resources ")), "{picture}");
+}
