@@ -1,5 +1,6 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
+mod annotations;
 mod aside;
 mod figures;
 pub(crate) mod fork;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::annotations::ClosedTapes;
 use self::aside::KeptPatient;
 use self::other_upstreams::OtherUpstreams;
 use self::own_calls::OwnCalls;
@@ -280,6 +282,8 @@ impl Operator {
             replay,
             playing: None,
             comparer,
+            closed_tapes: ClosedTapes::default(),
+            annotating: Vec::new(),
             own_calls: OwnCalls::default(),
             kept_patient: KeptPatient::default(),
             rewinding: Arc::default(),
@@ -537,6 +541,9 @@ struct Executor {
     /// What is played of a tape, until it has told its end.
     playing: Option<JoinHandle<()>>,
     comparer: TapeComparer,
+    closed_tapes: ClosedTapes,
+    /// What is being written to them.
+    annotating: Vec<JoinHandle<()>>,
     own_calls: OwnCalls,
     kept_patient: KeptPatient,
     rewinding: Arc<AtomicBool>,
@@ -551,6 +558,10 @@ impl Executor {
         self.listing.cancel();
         self.replay.cancel();
         self.comparer.stop();
+        for written in std::mem::take(&mut self.annotating) {
+            // However it ended.
+            let _ = written.await;
+        }
         self.quit.cancel();
         // A signal has ended it, and the first word is still to come.
         let mut first = held.is_none();
@@ -602,6 +613,7 @@ impl Executor {
             | Command::OpenTape(_)
             | Command::CompareTapes(_)
             | Command::TendTape { .. }
+            | Command::Annotate(_)
             | Command::Replay { .. }
             | Command::Fork(_)
             | Command::Rewind(_) => self.carry_out_with_tapes(command),

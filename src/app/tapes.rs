@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Executor;
 use super::replays;
-use crate::event::{Command, Event, Level, LogLine, ReplayEvent, Speed, TapeEdit, TapeInfo};
+use crate::event::{AnnotateRequest, Command, Event, Level, LogLine, ReplayEvent, Speed, TapeEdit, TapeInfo};
 use crate::journal::Journal;
 use crate::proxy::front::routes::{Mount, Mounts};
 use crate::store::{KnownTape, Store};
@@ -52,6 +52,7 @@ impl Executor {
             Command::ListTapes => self.list_tapes(),
             Command::OpenTape(path) => self.open_tape(path),
             Command::CompareTapes(tapes) => self.compare_tapes(tapes),
+            Command::Annotate(request) => self.annotate(request),
             Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
             Command::Replay { tape, speed } => self.play(tape, speed),
             Command::Fork(asked) => self.fork(asked),
@@ -68,11 +69,32 @@ impl Executor {
         self.list_tapes_after(move |journal, library| {
             // No file but those that are listed, whoever the screen is of.
             let is_kept = path.parent() == library;
-            let done = if is_kept { tape::care::tend(&path, &edit) } else { Err("it is not kept here".to_owned()) };
+            // A journal that has ended records nothing.
+            let is_recorded = || journal.is_recorded(path.clone()).blocking_recv().unwrap_or_default();
+            let done = match is_kept {
+                true if is_recorded() => Err("a session is being recorded to it".to_owned()),
+                true => tape::care::tend(&path, &edit),
+                false => Err("it is not kept here".to_owned()),
+            };
             if let Err(why) = done {
                 journal.log(LogLine::new(Level::Warn, "tape", format!("{}: {why}", path.display())));
             }
         });
+    }
+
+    /// What is on an open tape its recorder writes; what is on a closed one, a thread beside.
+    fn annotate(&mut self, request: AnnotateRequest) {
+        let journal = self.mounts.proxy().journal().clone();
+        if request.tape.as_ref().is_some_and(|tape| tape.parent() != self.library.as_deref()) {
+            let text = "marks and comments last while this is open, and are not on the tape: it is not kept here";
+            return journal.log(LogLine::new(Level::Warn, "tape", text));
+        }
+        let (unwritten, closed) = (journal.annotate(request), self.closed_tapes.clone());
+        self.annotating.retain(|task| !task.is_finished());
+        self.annotating.push(tokio::task::spawn_blocking(move || {
+            closed.add(unwritten.blocking_recv().unwrap_or_default());
+            closed.write(&journal);
+        }));
     }
 
     /// Does something to the tapes, and lists them then. A listing that still reads has an end: the new one goes on with it.

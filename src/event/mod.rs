@@ -2,6 +2,7 @@
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
+mod annotation;
 mod block;
 mod branch;
 mod ending;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::{Id, Message};
+pub use annotation::{AnnotateRequest, Annotation, MessageMark};
 pub use block::BlockError;
 pub use branch::{BranchedSession, ForkRequest, RewindRequest, TapeParent, branch_order};
 use figures::Figures;
@@ -119,6 +121,8 @@ pub enum Event {
     Shadow(ShadowEvent),
     /// Something is wrong with a message that passed.
     Found(Arc<Finding>),
+    /// Something was noted of a message, or is no more.
+    Annotated(Arc<Annotation>),
     /// Everything that is counted, at most once a second, and only after a change.
     Figures(Arc<Figures>),
 }
@@ -180,6 +184,8 @@ pub enum Command {
         tape: PathBuf,
         edit: TapeEdit,
     },
+    /// Notes something of messages, on their tapes as well; [`Event::Annotated`] tells of those that are shown live.
+    Annotate(AnnotateRequest),
     /// Plays a tape as the client against the running upstream.
     Replay {
         tape: PathBuf,
@@ -413,6 +419,9 @@ pub struct TapeEnd {
     pub found: Vec<Finding>,
     #[serde(default)]
     pub seams: Vec<TapeSeam>,
+    /// What people noted of its messages.
+    #[serde(default)]
+    pub annotations: Vec<Annotation>,
 }
 
 /// How the reason begins why a session ended whose server had ended, or was lost.

@@ -128,6 +128,11 @@ impl Filter {
         self.has_term(|term| term.operator_name() == "open")
     }
 
+    /// Whether it asks what people noted of a message.
+    pub fn asks_marks(&self) -> bool {
+        self.has_term(|term| matches!(term.operator_name(), "marked" | "comment"))
+    }
+
     /// One line for each part that matches nothing in this place, and why.
     pub fn notes(&self, place: FilterPlace) -> Vec<String> {
         let mut notes = Vec::new();

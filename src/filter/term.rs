@@ -273,7 +273,7 @@ impl Term {
             ("near" | "marked" | "comment" | "shadow" | "lint", FilterPlace::Wire) => {
                 Some("it is not known yet when a message passes")
             }
-            ("near" | "marked" | "comment" | "shadow", FilterPlace::Tape) => Some("a tape does not say it"),
+            ("near" | "shadow", FilterPlace::Tape) => Some("a tape does not say it"),
             ("held" | "edited" | "blocked" | "dropped", FilterPlace::Wire) => {
                 Some("it is not decided yet when a message passes")
             }

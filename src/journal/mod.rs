@@ -9,8 +9,8 @@
 mod queue;
 mod remembered;
 
-use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -21,11 +21,11 @@ use tokio::sync::{Notify, oneshot};
 
 use self::queue::{Queue, QueueReceiver};
 use self::remembered::RememberedMessages;
-use crate::envelope::{Envelope, SessionId};
+use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{
-    Comparison, Event, Feed, Finding, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent,
-    TapeParent, Ticket,
+    AnnotateRequest, Annotation, Comparison, Event, Feed, Finding, Held, Holding, Level, LogLine, Session,
+    SessionState, ShadowCounts, ShadowEvent, TapeParent, Ticket,
 };
 use crate::logging;
 use crate::tape::TapeError;
@@ -41,6 +41,8 @@ const MOST_WAITING: usize = 256 << 20;
 const MOST_LINES: usize = 2_000;
 /// Findings of lint remembered.
 const MOST_FOUND: usize = 5_000;
+/// Messages of which something is noted remembered.
+const MOST_NOTED: usize = 10_000;
 /// Divergences of a shadow remembered.
 const MOST_DIVERGED: usize = 1_000;
 /// Sessions remembered after their end; of those that live, all are.
@@ -88,9 +90,20 @@ enum Entry {
     Resync(Option<u64>),
     /// What the tape of a session branches off; before its first message.
     Branch(SessionId, TapeParent),
+    /// Answered with those that no open tape takes, each with the tape that it belongs on.
+    Annotate(AnnotateRequest, oneshot::Sender<Vec<Unwritten>>),
+    /// Answered with whether a session is being recorded to this file.
+    IsRecorded(PathBuf, oneshot::Sender<bool>),
     /// Answered once all before it is written.
     Flush(oneshot::Sender<()>),
     Finish,
+}
+
+/// What was noted of a message whose tape is closed, and the tape.
+#[derive(Debug)]
+pub struct Unwritten {
+    pub tape: PathBuf,
+    pub annotation: Annotation,
 }
 
 impl Journal {
@@ -156,6 +169,20 @@ impl Journal {
         let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
         self.queue.put_urgent(Entry::Subscribe(reader, feed));
         Subscription { queue: self.queue.clone(), reader }
+    }
+
+    /// Notes something of messages: on the tapes that are open, and for all readers. Ready with what belongs on tapes that are closed.
+    pub fn annotate(&self, request: AnnotateRequest) -> oneshot::Receiver<Vec<Unwritten>> {
+        let (answer, unwritten) = oneshot::channel();
+        self.queue.put_urgent(Entry::Annotate(request, answer));
+        unwritten
+    }
+
+    /// Whether a session is being recorded to this file.
+    pub fn is_recorded(&self, path: PathBuf) -> oneshot::Receiver<bool> {
+        let (answer, is_recorded) = oneshot::channel();
+        self.queue.put_urgent(Entry::IsRecorded(path, answer));
+        is_recorded
     }
 
     /// Waits until something was published since the last call, or is counted that is not published.
@@ -274,6 +301,15 @@ impl JournalWriter {
                     let _ = recorder.branch(session, parent);
                 }
             }
+            Entry::Annotate(request, answer) => {
+                let unwritten =
+                    request.annotations.into_iter().filter_map(|it| self.annotate(it, request.tape.as_deref()));
+                // The caller may have stopped waiting.
+                let _ = answer.send(unwritten.collect());
+            }
+            Entry::IsRecorded(path, answer) => {
+                let _ = answer.send(self.recorder.as_ref().is_some_and(|recorder| recorder.records(&path)));
+            }
             Entry::Flush(written) => {
                 self.settle_gaps();
                 self.flush();
@@ -310,6 +346,18 @@ impl JournalWriter {
             _ => {}
         }
         self.publish(event);
+    }
+
+    /// Takes in what was noted; `tape`: where it was noted, if not of what is shown live.
+    fn annotate(&mut self, annotation: Annotation, tape: Option<&Path>) -> Option<Unwritten> {
+        let is_written = self.recorder.as_mut().is_some_and(|recorder| recorder.annotate(&annotation).is_ok());
+        let session = self.memory.sessions.get(annotation.session);
+        let known = session.and_then(|session| session.tape.as_deref());
+        let tape = tape.or(known).filter(|_| !is_written).map(Path::to_owned);
+        if session.is_some() {
+            self.publish(Event::Annotated(Arc::new(annotation.clone())));
+        }
+        tape.map(|tape| Unwritten { tape, annotation })
     }
 
     /// A line of this thread's own.
@@ -386,6 +434,8 @@ struct Memory {
     listening: Vec<Event>,
     sessions: Sessions,
     messages: RememberedMessages,
+    /// What people noted of messages.
+    annotations: BTreeMap<(SessionId, Seq), Arc<Annotation>>,
     held: Vec<Arc<Held>>,
     holding: Holding,
     lines: VecDeque<LogLine>,
@@ -421,6 +471,7 @@ impl Memory {
                     self.found.pop_front();
                 }
             }
+            Event::Annotated(noted) => self.noted(noted),
             Event::Shadow(ShadowEvent { counts, compared }) => {
                 self.shadow = counts;
                 self.diverged.extend(compared.filter(|compared| compared.verdict.diverges()));
@@ -438,6 +489,18 @@ impl Memory {
         compared.map(|compared| Event::Shadow(ShadowEvent { counts: self.shadow.clone(), compared }))
     }
 
+    fn noted(&mut self, noted: Arc<Annotation>) {
+        let of = (noted.session, noted.seq);
+        if noted.mark.is_empty() {
+            self.annotations.remove(&of);
+            return;
+        }
+        self.annotations.insert(of, noted);
+        if self.annotations.len() > MOST_NOTED {
+            self.annotations.pop_first();
+        }
+    }
+
     fn settled(&mut self, ticket: Ticket) {
         self.held.retain(|held| held.ticket != ticket);
     }
@@ -448,6 +511,7 @@ impl Memory {
             .chain(self.sessions.in_order().cloned().map(Event::SessionOpened))
             .chain(self.messages.all().map(Event::Passed))
             .chain(self.held.iter().cloned().map(Event::Held))
+            .chain(self.annotations.values().cloned().map(Event::Annotated))
             .chain(self.lines.iter().cloned().map(Event::Log))
             .chain(self.figures.iter().cloned().map(Event::Figures))
             .chain(self.found.iter().cloned().map(Event::Found))
@@ -497,6 +561,10 @@ impl Sessions {
                 self.known.remove(&oldest);
             }
         }
+    }
+
+    fn get(&self, id: SessionId) -> Option<&Session> {
+        self.known.get(&id).map(|known| &*known.session)
     }
 
     fn in_order(&self) -> impl Iterator<Item = &Arc<Session>> {
@@ -569,7 +637,7 @@ mod tests {
     fn late_reader_gets_divergences_of_the_shadow() {
         let comparison = |seq, verdict| {
             Arc::new(Comparison {
-                seq: crate::envelope::Seq(seq),
+                seq: Seq(seq),
                 session: SessionId::random(),
                 method: "ping".to_owned(),
                 name: None,

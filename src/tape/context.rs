@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::read::{READ_ON, StoredTape};
 use super::{Tape, TapeError};
 use crate::envelope::{Envelope, Seq, SessionId};
-use crate::event::{Finding, Session, Timestamp};
+use crate::event::{Annotation, Finding, MessageMark, Session, Timestamp};
 use crate::filter::{Filter, MessageContext, MessageHistory};
 use crate::lint::TapeLint;
 
@@ -72,13 +72,25 @@ impl<'a> TapeContext<'a> {
         on_disk.flat_map(|tape| tape.messages())
     }
 
+    /// What is noted of a message.
+    fn mark(&self, seq: Seq) -> Option<&MessageMark> {
+        self.whole.as_ref()?.about().annotations.get(seq)
+    }
+
     /// Whether a filter asks for what stands around a message.
     pub fn is_needed(filter: &Filter) -> bool {
-        filter.asks_history() || filter.asks_replies() || filter.expression().contains("~lint")
+        filter.asks_history() || filter.asks_replies() || filter.asks_marks() || filter.expression().contains("~lint")
     }
 }
 
 impl WholeTape<'_> {
+    fn about(&self) -> &Tape {
+        match &self.tape {
+            ContextTape::InMemory(tape) => tape,
+            ContextTape::OnDisk(tape) => &tape.about,
+        }
+    }
+
     fn judge(&self) -> HashMap<Seq, Vec<String>> {
         let mut found = HashMap::<Seq, Vec<String>>::new();
         let findings = match &self.tape {
@@ -131,6 +143,12 @@ impl Tape {
         found
     }
 
+    /// What people noted of its messages.
+    pub fn annotations(&self) -> Vec<Annotation> {
+        let session = self.header.session;
+        self.annotations.all().map(|(seq, mark)| Annotation { session, seq, mark: mark.clone() }).collect()
+    }
+
     /// The session as it is known at the end of the tape.
     pub fn session(&self) -> Session {
         self.header.session(self.end.as_deref())
@@ -160,6 +178,14 @@ impl MessageContext for TapeContext<'_> {
 
     fn history(&self) -> Option<&MessageHistory> {
         self.whole.as_ref().map(|whole| &whole.history)
+    }
+
+    fn is_marked(&self, seq: Seq) -> bool {
+        self.mark(seq).is_some_and(|mark| mark.is_marked)
+    }
+
+    fn comment(&self, seq: Seq) -> Option<String> {
+        self.mark(seq).map(|mark| mark.comment.clone()).filter(|text| !text.is_empty())
     }
 
     fn lints(&self, seq: Seq) -> Vec<String> {

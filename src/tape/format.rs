@@ -1,5 +1,6 @@
 //! What a line of a tape may be, and why a tape cannot be written or read.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Seq, SessionField, SessionId, Via};
-use crate::event::{Origin, Peer, Session, SessionState, TapeParent, Timestamp};
+use crate::event::{MessageMark, Origin, Peer, Session, SessionState, TapeParent, Timestamp};
 use crate::secret::Label;
 
 /// How every line of a message begins; marks and the header begin otherwise.
@@ -195,6 +196,8 @@ pub enum Mark {
         at: u64,
         text: String,
     },
+    /// What a person noted of a message.
+    Annotation(AnnotationMark),
     /// What the lines before this one were when the tape was closed: see `care::seal`.
     Seal(TapeSeal),
     /// Who vouches for the seal before it: see `care::signature`.
@@ -216,7 +219,7 @@ impl Mark {
             | Self::HangUp { at, .. }
             | Self::End { at, .. } => Some(*at),
             Self::Peer(peer) => Some(peer.at),
-            Self::Note { .. } | Self::Seal(_) | Self::Signature(_) | Self::Unknown => None,
+            Self::Note { .. } | Self::Annotation(_) | Self::Seal(_) | Self::Signature(_) | Self::Unknown => None,
         }
     }
 }
@@ -229,6 +232,45 @@ pub struct PeerMark {
     pub at: u64,
     #[serde(flatten)]
     pub peers: TapePeers,
+}
+
+/// What is noted of a message from a moment on: the latest one counts, wherever it stands, and one that says nothing takes back
+/// what was said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnotationMark {
+    /// Microseconds from the start of the session.
+    pub at: u64,
+    pub seq: Seq,
+    #[serde(flatten)]
+    pub mark: MessageMark,
+}
+
+/// What people noted of the messages of a tape, as they left it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TapeAnnotations(BTreeMap<Seq, AnnotationMark>);
+
+impl TapeAnnotations {
+    /// Takes in one more, in the order in which they stand on the tape.
+    pub(crate) fn put(&mut self, new: AnnotationMark) {
+        if self.0.get(&new.seq).is_none_or(|known| known.at <= new.at) {
+            self.0.insert(new.seq, new);
+        }
+    }
+
+    /// What is noted of a message.
+    pub(crate) fn get(&self, seq: Seq) -> Option<&MessageMark> {
+        self.0.get(&seq).map(|it| &it.mark).filter(|mark| !mark.is_empty())
+    }
+
+    /// When something was noted of a message last, or taken back.
+    pub(crate) fn noted_at(&self, seq: Seq) -> Option<u64> {
+        self.0.get(&seq).map(|it| it.at)
+    }
+
+    /// The messages of which something is noted, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Seq, &MessageMark)> {
+        self.0.iter().map(|(seq, it)| (*seq, &it.mark)).filter(|(_, mark)| !mark.is_empty())
+    }
 }
 
 /// The sums of all lines before a seal.

@@ -85,6 +85,7 @@ pub fn open(path: &Path, ahead: usize, mut tell: impl FnMut(Event)) {
         tell(Event::TapeOpened { path: path.clone(), session: session.clone(), part: TapePart::default() });
     }
     let (problems, found) = (tape.troubles(), tape.findings());
-    let end = TapeEnd { session, messages: messages as u64, problems, found, seams: tape.seams };
+    let annotations = tape.annotations();
+    let end = TapeEnd { session, messages: messages as u64, problems, found, seams: tape.seams, annotations };
     tell(Event::TapeRead { path, part: TapePart::default(), end: Some(Box::new(end)) });
 }

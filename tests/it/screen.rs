@@ -1,5 +1,7 @@
 //! The real binary in a pseudo-terminal: what a person types, and what they see.
 
+use assert_cmd::assert::OutputAssertExt as _;
+
 use crate::support::terminal::{CTRL_C, Caller, Terminal};
 
 /// The demo's server as a child that knows nothing of tapline.
@@ -93,6 +95,64 @@ fn leftovers_of_a_killed_tapline_are_cleared() {
     terminal.wait("a screen of one tapline", |screen| (!screen.contents().contains("left over")).then_some(()));
     terminal.press("Q");
     terminal.ends_with(0);
+}
+
+/// Of the one tape in a directory.
+fn opened_tape(dir: &str) -> Terminal {
+    let mut terminal =
+        Terminal::start(&[&["run", "--listen", "127.0.0.1:0", "--tapes", dir][..], &demo_server()].concat());
+    terminal.press("4");
+    terminal.wait_for("pty");
+    terminal.press("\r");
+    terminal.wait_for("get_forecast");
+    terminal
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_and_comments_are_on_the_tape_when_it_is_opened_again() {
+    let tapes = tempfile::tempdir().unwrap();
+    let dir = tapes.path().to_str().unwrap();
+    let shown = || {
+        let tape = std::fs::read_dir(dir).unwrap().next().unwrap().unwrap().path();
+        let tape = tape.to_str().unwrap();
+        let output = |more: &[&str]| {
+            let assert = crate::support::binary::command().args(more).assert().success();
+            String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+        };
+        assert!(
+            output(&["tape", "verify", tape]).contains("sealed, unchanged"),
+            "{}",
+            output(&["tape", "verify", tape])
+        );
+        assert!(output(&["tape", "export", tape, "--format", "markdown"]).contains("`marked"));
+        (output(&["tape", "show", tape]), output(&["tape", "show", tape, "--filter", "~comment slow"]))
+    };
+    let mut terminal =
+        Terminal::start(&[&["run", "--listen", "127.0.0.1:0", "--tapes", dir][..], &demo_server()].concat());
+    let client = Caller::connect(terminal.url()).await;
+    client.forecast("Lisbon").await;
+    terminal.wait_for("get_forecast");
+    terminal.press(":1\rm:1\r;why so slow?\r");
+    terminal.wait_for("; why so slow?");
+    terminal.press("Q");
+    terminal.ends_with(0);
+    let (all, found) = shown();
+    assert!(
+        all.contains("; marked: why so slow?") && found.lines().filter(|it| it.contains("initialize")).count() == 1,
+        "{all}"
+    );
+
+    // On the tape that was opened it is taken back, and another is made.
+    let mut terminal = opened_tape(dir);
+    terminal.press(":1\r");
+    terminal.wait_for("; why so slow?");
+    terminal.press(";\x15\r:2\r;the answer\r");
+    terminal.wait_for("; the answer");
+    terminal.press("Q");
+    terminal.ends_with(0);
+    let (all, found) = shown();
+    assert!(all.contains("; marked\n") && all.contains("; the answer") && !all.contains("slow"), "{all}");
+    assert!(!found.contains("initialize"), "{found}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::exit::{ExitError, print_error};
 use crate::filter::Filter;
 use crate::message::Kind;
 use crate::tape::format::{Mark, TapeHeader};
-use crate::tape::read::{TapeEntry, TapeReader, check_is_file};
+use crate::tape::read::{TapeEntry, TapeReader, check_is_file, read_annotations};
 use crate::tape::{TapeContext, TapeOutputError};
 use crate::text::{counted_are, fit, harmless_json, micros_with_unit, sanitize};
 
@@ -49,6 +49,8 @@ fn show(
         check_is_file(path)?;
     }
     let whole = asks_whole.then(|| TapeContext::read(path, now)).transpose()?;
+    // A tape that comes through a pipe can be read once only.
+    let annotations = check_is_file(path).and_then(|()| read_annotations(path)).map(|it| it.1).unwrap_or_default();
     let entries = TapeReader::open(path)?;
     let header = entries.header().clone();
     let context = whole.unwrap_or_else(|| TapeContext::of_session(header.session(None), now));
@@ -64,6 +66,9 @@ fn show(
                 let line =
                     if json { json_line(&header, &envelope) } else { message_line(&envelope, header.session, colour) };
                 writeln!(out, "{line}")?;
+                if let Some(mark) = annotations.get(envelope.seq).filter(|_| !json) {
+                    writeln!(out, "     ; {}", sanitize(&mark.words()))?;
+                }
             }
             TapeEntry::Mark(mark) if !json && filter.is_none() => {
                 if let Some(text) = mark_text(&mark) {
@@ -159,6 +164,7 @@ fn mark_text(mark: &Mark) -> Option<String> {
             format!("-- end of session {}: {reason} --", session.short())
         }
         Mark::End { reason, .. } => format!("-- end: {reason} --"),
-        Mark::Peer(_) | Mark::Seal(_) | Mark::Signature(_) | Mark::Unknown => return None,
+        // What was noted stands at its message.
+        Mark::Annotation(_) | Mark::Peer(_) | Mark::Seal(_) | Mark::Signature(_) | Mark::Unknown => return None,
     })
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{
-    CallStanding, Command, Comparison, Event, ExamineRequest, Finding, ForkRequest, Held, Holding, Landmark, LogLine,
-    RewindRequest, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo, Ticket,
+    AnnotateRequest, Annotation, CallStanding, Command, Comparison, Event, ExamineRequest, Finding, ForkRequest, Held,
+    Holding, Landmark, LogLine, RewindRequest, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo, Ticket,
 };
 use numbers::Last;
 use source::{HeldEntry, MergeSource};
@@ -151,6 +151,12 @@ impl Merge {
                 let seq = self.number(id, finding.seq);
                 seq.map(|seq| Event::Found(Arc::new(Finding { seq, ..Finding::clone(&finding) }))).into_iter().collect()
             }
+            Event::Annotated(noted) => {
+                let seq = self.number(id, noted.seq);
+                seq.map(|seq| Event::Annotated(Arc::new(Annotation { seq, ..Annotation::clone(&noted) })))
+                    .into_iter()
+                    .collect()
+            }
             Event::Examined(standing) => self.on_examined(id, &standing).into_iter().collect(),
             Event::Replay(_) | Event::Branched(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
@@ -189,6 +195,7 @@ impl Merge {
                 let (owner, call) = self.owned(asked.session, asked.call);
                 found(owner, Command::Examine(ExamineRequest { call, ..asked }), NO_SESSION)
             }
+            Command::Annotate(request) => self.route_annotations(request),
             Command::Replay { ref tape, .. } => found(self.player_of(tape), command, NO_SERVER),
             Command::TendTape { ref tape, .. } => found(self.player_of(tape), command, NO_KEEPER),
             Command::ForwardAll
@@ -217,6 +224,24 @@ impl Merge {
         };
         let (owner, until) = self.owned(session, asked.until);
         found(owner, Command::Fork(ForkRequest { until, ..asked }), NO_SESSION)
+    }
+
+    /// On a tape the numbers are its own, of what is shown live they are ours.
+    fn route_annotations(&self, request: AnnotateRequest) -> CommandRoute {
+        if let Some(tape) = &request.tape {
+            return found(self.player_of(tape), Command::Annotate(request), NO_KEEPER);
+        }
+        let mut asked = BTreeMap::<SourceId, Vec<Annotation>>::new();
+        for noted in request.annotations {
+            if let (Some(owner), seq) = self.owned(noted.session, noted.seq) {
+                asked.entry(owner).or_default().push(Annotation { seq, ..noted });
+            }
+        }
+        if asked.is_empty() {
+            return CommandRoute::Nowhere(NO_SESSION);
+        }
+        let command = |annotations| Command::Annotate(AnnotateRequest { tape: None, annotations });
+        CommandRoute::To(asked.into_iter().map(|(owner, noted)| (owner, command(noted))).collect())
     }
 
     fn route_rewind(&self, asked: RewindRequest) -> CommandRoute {

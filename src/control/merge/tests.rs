@@ -3,7 +3,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::{Direction, ReplyTo, Subject, Via};
 use crate::event::figures::{Flow, Spread, bucket};
-use crate::event::{Decision, Divergence, Level, OnQuit, Origin, ShadowVerdict, Speed, Then, Timestamp};
+use crate::event::{Decision, Divergence, Level, MessageMark, OnQuit, Origin, ShadowVerdict, Speed, Then, Timestamp};
 use crate::message::Message;
 
 const A: SourceId = SourceId(1);
@@ -145,6 +145,27 @@ fn ticket_goes_back_to_its_source() {
     assert_eq!(on_event(&mut merge, B, [settled, passed(2, None)]), ["settled 3", "#3"]);
     assert!(matches!(merge.route(settle(3)), CommandRoute::Nowhere(_)));
     assert_eq!(merge.held().count(), 2);
+}
+
+#[test]
+fn annotation_has_the_number_of_whoever_reads_it() {
+    let mut merge = both();
+    on_event(&mut merge, A, [Event::SessionOpened(session(5).into()), passed(1, None)]);
+    on_event(&mut merge, B, [Event::SessionOpened(session(1).into()), passed(1, None)]);
+    let mark = MessageMark { is_marked: true, comment: String::new() };
+    let noted = |session, seq| Annotation { session: id(session), seq: Seq(seq), mark: mark.clone() };
+    let told = merge.on_event(B, Event::Annotated(noted(1, 1).into()));
+    assert!(matches!(&told[..], [Event::Annotated(it)] if **it == noted(1, 2)), "{told:?}");
+    let asked = |merge: &mut Merge, tape, annotations| {
+        let CommandRoute::To(asked) = merge.route(Command::Annotate(AnnotateRequest { tape, annotations })) else {
+            return Vec::new();
+        };
+        let annotations = |command| if let Command::Annotate(it) = command { it.annotations } else { Vec::new() };
+        asked.into_iter().map(|(id, command)| (id.0, annotations(command))).collect()
+    };
+    let found: Vec<(u64, Vec<Annotation>)> = asked(&mut merge, None, vec![noted(1, 2), noted(5, 1)]);
+    assert_eq!(found, [(1, vec![noted(5, 1)]), (2, vec![noted(1, 1)])]);
+    assert_eq!(asked(&mut merge, None, vec![noted(7, 1)]), []);
 }
 
 #[test]

@@ -11,10 +11,12 @@ use crossbeam_channel::bounded;
 
 use super::seal::LineSums;
 use super::signature::SIGNATURE;
-use crate::event::{TapeEdit, Timestamp};
-use crate::tape::format::{Mark, TapeError};
+use crate::event::{Annotation, TapeEdit, Timestamp};
+use crate::tape::format::{AnnotationMark, Mark, TapeError};
 use crate::tape::name::{PACKED, SUFFIX};
-use crate::tape::read::{Problem, TapeBytes, TapeEntry, TapeReader, is_broken, read_no_further, troubles};
+use crate::tape::read::{
+    Problem, TapeBytes, TapeEntry, TapeReader, is_broken, read_annotations, read_no_further, troubles,
+};
 use crate::tape::redact::{RedactRules, Redactor};
 
 /// How hard zstd tries. Three is its own choice: 200 MB/s and more.
@@ -348,10 +350,37 @@ pub fn tend(path: &Path, edit: &TapeEdit) -> Result<(), String> {
 pub fn append_note(path: &Path, text: &str) -> Result<(), TapeError> {
     let header = TapeReader::open(path)?.header().clone();
     let note = Mark::Note { at: Timestamp::now().0.saturating_sub(header.started.0), text: text.to_owned() };
-    let note = serde_json::to_vec(&note).expect("a note is JSON");
-    // Behind the header, so that a tape that is torn at its end has it, too.
+    put_behind_header(path, &serde_json::to_vec(&note).expect("a note is JSON"))
+}
+
+/// Writes what was noted of messages onto a tape, without secrets where its messages are, and renews its seal where it had one.
+///
+/// # Errors
+/// Where the tape cannot be read, or not be written.
+pub fn annotate(path: &Path, annotations: &[Annotation]) -> Result<(), TapeError> {
+    let (header, known) = read_annotations(path)?;
+    let mut redactor = header.has_redacted_bodies().then(|| Redactor::new(RedactRules::default()));
+    let now = Timestamp::now().0.saturating_sub(header.started.0);
+    let line = |noted: &Annotation| {
+        // The latest counts, also where the clock was set back.
+        let at = known.noted_at(noted.seq).map_or(now, |before| now.max(before + 1));
+        let mark = Mark::Annotation(AnnotationMark { at, seq: noted.seq, mark: noted.mark.clone() });
+        let line = serde_json::to_string(&mark).expect("a mark is JSON");
+        redactor.as_mut().and_then(|redactor| redactor.line(&line)).unwrap_or(line)
+    };
+    let lines: Vec<_> = annotations.iter().map(line).collect();
+    put_behind_header(path, lines.join("\n").as_bytes())
+}
+
+/// There, so that a tape that is torn at its end has it, too.
+fn put_behind_header(path: &Path, lines: &[u8]) -> Result<(), TapeError> {
+    let is_read_only = std::fs::metadata(path).is_ok_and(|it| it.permissions().readonly());
+    if is_read_only {
+        let error = io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only");
+        return Err(TapeError::CannotWrite { path: path.to_owned(), error });
+    }
     rewrite(path, path, packing_of(path), false, &mut |number, line| match number {
-        1 => [&line[..], b"\n", &note].concat(),
+        1 => [&line[..], b"\n", lines].concat(),
         _ => line,
     })
     .map(drop)

@@ -28,7 +28,10 @@ pub(super) fn har(tape: &ExportedTape, watch: &ReadWatch<'_>, out: &mut dyn Writ
     begin(out)?;
     let mut entries = JsonItems::begin(out, INDENT)?;
     tape.each_exchange(watch, |sent, reply, _| {
-        let entry = entry(header.started.plus_micros(sent.at), url, sent, reply, are_several);
+        let mut entry = entry(header.started.plus_micros(sent.at), url, sent, reply, are_several);
+        for mark in [Some(sent), reply].into_iter().flatten().filter_map(|it| tape.mark(it.seq)) {
+            entry["comment"] = format!("{}; {}", entry["comment"].as_str().unwrap_or_default(), mark.words()).into();
+        }
         Ok(entries.item(&format!("{entry:#}"))?)
     })?;
     entries.end()?;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
+use crate::event::MessageMark;
 use crate::message::Kind;
 use crate::tape::read::{ReadWatch, STRETCH, StoredTape};
 use crate::tape::{TapeError, TapeHeader, TapeOutputError};
@@ -52,6 +53,11 @@ impl ExportedTape {
     /// With everything that later marks know of the peers.
     pub(super) fn header(&self) -> &TapeHeader {
         &self.tape.about.header
+    }
+
+    /// What is noted of a message.
+    pub(super) fn mark(&self, seq: Seq) -> Option<&MessageMark> {
+        self.tape.about.annotations.get(seq)
     }
 
     /// Everything that is not as it should be, for people.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::exchange::text_of;
 use super::messages::ExportedTape;
 use crate::envelope::{Direction, Envelope};
-use crate::event::Peer;
+use crate::event::{MessageMark, Peer};
 use crate::tape::TapeOutputError;
 use crate::tape::read::ReadWatch;
 use crate::text::escape_markup;
@@ -47,7 +47,7 @@ pub(super) fn page(
     let mut is_behind = false;
     tape.each_message(MOST, watch, |envelope| {
         let comma = if std::mem::replace(&mut is_behind, true) { "," } else { "" };
-        Ok(write!(out, "{comma}{}", harmless(&message(envelope).to_string()))?)
+        Ok(write!(out, "{comma}{}", harmless(&message(tape, envelope).to_string()))?)
     })?;
     Ok(write!(out, "{end}{behind}")?)
 }
@@ -57,7 +57,7 @@ fn harmless(json: &str) -> String {
     json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
-fn message(envelope: &Envelope) -> Value {
+fn message(tape: &ExportedTape, envelope: &Envelope) -> Value {
     let mut text = text_of(envelope);
     if text.len() > LONGEST {
         let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= LONGEST).last().unwrap_or(0);
@@ -74,6 +74,7 @@ fn message(envelope: &Envelope) -> Value {
         "took": envelope.reply_to.as_ref().map(|it| it.took),
         "bad": envelope.is_failure(),
         "did": envelope.outcome.word(),
+        "noted": tape.mark(envelope.seq).map(MessageMark::words),
         "text": text,
     })
 }

@@ -126,8 +126,9 @@ pub(super) fn markdown(
         let word = envelope.outcome.word().map(|word| format!(", {word}")).unwrap_or_default();
         let other = Some(envelope.session).filter(|session| *session != header.session);
         let session = other.map(|session| format!(", session {}", session.short())).unwrap_or_default();
+        let noted = tape.mark(envelope.seq).map(|mark| format!("{}\n\n", inline(&mark.words()))).unwrap_or_default();
         let (seq, kind, subject) = (envelope.seq, envelope.kind().word(), inline(&subject.join(" ")));
-        write!(out, "\n## {seq} {arrow} {kind} {subject}{took}{session}{word}\n\n{}", fenced(envelope))?;
+        write!(out, "\n## {seq} {arrow} {kind} {subject}{took}{session}{word}\n\n{noted}{}", fenced(envelope))?;
         Ok(())
     })
 }

@@ -8,7 +8,7 @@ use super::stretches::{LineStretches, on_all_cores};
 use super::{Gap, HangUp, Problem, TapeEntry, TapeReader, read_no_further};
 use crate::envelope::{Envelope, Seq};
 use crate::event::TapeSeam;
-use crate::tape::format::{Mark, PeerMark, TapeHeader};
+use crate::tape::format::{AnnotationMark, Mark, PeerMark, TapeHeader};
 
 /// What some lines of a tape say; `M`: what is kept of a message.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(in crate::tape) struct TapeChunk<M> {
     /// What could not be read, with lines counted from the start of the chunk.
     pub(super) problems: Vec<Problem>,
     pub(super) peers: Vec<PeerMark>,
+    pub(super) annotations: Vec<AnnotationMark>,
     pub(super) torn: bool,
     pub(super) end: Option<String>,
     pub(super) lines: u64,
@@ -47,6 +48,7 @@ impl<M> TapeChunk<M> {
                     chunk.seams.push(TapeSeam { after, text });
                 }
                 TapeEntry::Mark(Mark::Peer(peer)) => chunk.peers.push(peer),
+                TapeEntry::Mark(Mark::Annotation(noted)) => chunk.annotations.push(noted),
                 TapeEntry::Mark(Mark::End { reason, .. }) => chunk.end = Some(reason),
                 TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => chunk.problems.push(problem),
@@ -68,6 +70,7 @@ impl<M> Default for TapeChunk<M> {
             seams: Vec::new(),
             problems: Vec::new(),
             peers: Vec::new(),
+            annotations: Vec::new(),
             torn: false,
             end: None,
             lines: 0,

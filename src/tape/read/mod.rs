@@ -3,6 +3,7 @@
 //!
 //! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
 
+mod annotations;
 mod catalogue;
 mod chunks;
 mod head;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub(crate) use self::annotations::read_annotations;
 pub use self::catalogue::{Catalogue, catalogue, is_tape_name, tape_files};
 pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::head::MessageHead;
@@ -29,7 +31,7 @@ pub use self::packed::{TapeBytes, check_is_file, is_packed};
 pub(super) use self::packed::{is_broken, read_no_further};
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
-use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeError, TapeHeader};
+use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeAnnotations, TapeError, TapeHeader};
 use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown};
 use crate::event::TapeSeam;
 use crate::text::counted_are;
@@ -49,6 +51,8 @@ pub struct Tape {
     /// The last message before each place where a fresh process was told all again.
     pub rewinds: Vec<Seq>,
     pub seams: Vec<TapeSeam>,
+    /// What people noted of its messages.
+    pub(crate) annotations: TapeAnnotations,
     /// Lines that could not be read.
     pub problems: Vec<Problem>,
     /// Whether the last line is cut short, as after a crash.
@@ -125,6 +129,7 @@ impl Tape {
             hang_ups: Vec::new(),
             rewinds: Vec::new(),
             seams: Vec::new(),
+            annotations: TapeAnnotations::default(),
             problems: Vec::new(),
             torn: false,
             end: None,
@@ -147,6 +152,7 @@ impl Tape {
         self.seams.extend(chunk.seams);
         self.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
         chunk.peers.into_iter().for_each(|peer| self.header.peers.learn(peer.peers));
+        chunk.annotations.into_iter().for_each(|noted| self.annotations.put(noted));
         self.torn |= chunk.torn;
         self.end = chunk.end.or(self.end.take());
         self.lines += chunk.lines;

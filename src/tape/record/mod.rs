@@ -25,7 +25,7 @@ use super::format::{Mark, TapeError, TapePeers};
 use super::name::file_name;
 use super::redact::RedactRules;
 use crate::envelope::{Envelope, HeaderTexts, PendingLines, Seq, SessionId};
-use crate::event::{Landmark, Session, TapeParent};
+use crate::event::{Annotation, Landmark, Session, TapeParent};
 use crate::text::counted_are;
 
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
@@ -172,6 +172,11 @@ impl Recorder {
         self.tapes.get(&session).map(|tape| tape.path.clone())
     }
 
+    /// Whether an open session is recorded to this file.
+    pub fn records(&self, path: &Path) -> bool {
+        self.tapes.values().any(|tape| *tape.path == *path)
+    }
+
     /// Formats a message into its session's buffer; [`Recorder::flush`] writes it.
     ///
     /// # Errors
@@ -213,6 +218,18 @@ impl Recorder {
             Landmark::Attempt => Mark::Attempt { at, seq, text },
             Landmark::HangUp => Mark::HangUp { at, seq: seq.unwrap_or_default() },
         });
+        Ok(())
+    }
+
+    /// Writes what a person noted of a message. Unlike messages it waits where the file cannot be written.
+    ///
+    /// # Errors
+    /// [`TapeError::NotOpen`].
+    pub fn annotate(&mut self, noted: &Annotation) -> Result<(), TapeError> {
+        self.touch(noted.session)?;
+        if let Some(tape) = self.tapes.get_mut(&noted.session) {
+            tape.annotate(noted, self.redact.as_ref());
+        }
         Ok(())
     }
 

@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::disk::{Disk, FileIdentity, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts, PendingLines};
-use crate::event::{Session, TapeParent, Timestamp};
-use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
+use crate::event::{Annotation, Session, TapeParent, Timestamp};
+use crate::tape::format::{AnnotationMark, MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
 use crate::tape::redact::{RedactRules, Redactor, line_without_secrets};
+
+/// Bytes of what people noted that wait for a disk.
+const MOST_NOTED: usize = 1 << 20;
 
 /// One session's tape while it is being made.
 pub(super) struct Recording {
@@ -21,6 +24,10 @@ pub(super) struct Recording {
     redactor: Option<Box<Redactor>>,
     /// Whole lines that wait for a flush.
     pub(super) pending: PendingLines,
+    /// What was noted of messages and is not in the file yet, as lines.
+    annotations: Vec<u8>,
+    /// When something was noted last.
+    noted_at: u64,
     /// How many messages the pending lines hold.
     messages: u64,
     /// Length of the file up to its last whole line; zero before the header.
@@ -59,6 +66,8 @@ impl Recording {
             parent: None,
             redactor: None,
             pending: PendingLines::default(),
+            annotations: Vec::new(),
+            noted_at: 0,
             messages: 0,
             good: 0,
             identity: None,
@@ -94,6 +103,21 @@ impl Recording {
 
     pub(super) fn mark(&mut self, mark: &Mark) {
         push_line(mark, &mut self.pending.text);
+    }
+
+    /// Takes in what was noted of a message, without its secrets where there are rules for that. The latest counts, also where the
+    /// clock was set back.
+    pub(super) fn annotate(&mut self, noted: &Annotation, rules: Option<&RedactRules>) {
+        self.noted_at = self.now().max(self.noted_at);
+        let mark = Mark::Annotation(AnnotationMark { at: self.noted_at, seq: noted.seq, mark: noted.mark.clone() });
+        let mut line = Vec::new();
+        push_line(&mark, &mut line);
+        let redactor = rules.map(|rules| self.redactor.get_or_insert_with(|| Box::new(Redactor::new(rules.clone()))));
+        let redacted = redactor.and_then(|redactor| redactor.line(std::str::from_utf8(&line).ok()?));
+        let line = redacted.map_or(line, String::into_bytes);
+        if self.annotations.len() + line.len() <= MOST_NOTED {
+            self.annotations.extend(line);
+        }
     }
 
     pub(super) fn peers(&self) -> TapePeers {
@@ -139,6 +163,12 @@ impl Recording {
         }
         self.lost = 0;
         self.peers_due = false;
+        let mut annotations = PendingLines::default();
+        annotations.text = std::mem::take(&mut self.annotations);
+        if let (_, Err(error)) = self.write_lines(&annotations) {
+            self.annotations = annotations.text;
+            return (0, Err(error));
+        }
         self.write_lines(pending)
     }
 

@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use super::disk::{Disk, FileIdentity, RealDisk, Sink, WholeLines};
 use super::{Recorder, RecordingNotice, TapeInterference};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Via};
-use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
+use crate::event::{Annotation, MessageMark, Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::Message;
 use crate::tape::read::Tape;
-use crate::tape::{TapeError, catalogue};
+use crate::tape::{TapeError, care, catalogue};
 
 pub(crate) fn session() -> Session {
     Session {
@@ -507,4 +507,80 @@ proptest! {
         prop_assert!(tape.problems.is_empty() && !tape.torn);
         prop_assert_eq!(tape.end.as_deref(), Some("done"));
     }
+}
+
+fn noted(session: &Session, seq: u64, is_marked: bool, comment: &str) -> Annotation {
+    Annotation { session: session.id, seq: Seq(seq), mark: MessageMark { is_marked, comment: comment.to_owned() } }
+}
+
+#[test]
+fn annotation_waits_for_a_disk_and_has_no_secret() {
+    let disk = SmallDisk::default();
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()), Duration::ZERO);
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    for (seq, left) in [(1, 100_000), (2, 10), (3, 0), (4, 100_000)] {
+        disk.set(left, true);
+        recorder.append(&ping(&session, seq)).unwrap();
+        recorder.annotate(&noted(&session, seq, true, "token=ghp_0123456789abcdefghijABCDEFGHIJ456789")).unwrap();
+        recorder.flush();
+    }
+    let tape = disk.tape(&path);
+    assert_eq!(tape.annotations.all().count(), 4, "{tape:?}");
+    let comments: Vec<_> = tape.annotations.all().map(|(_, mark)| &mark.comment).collect();
+    assert!(comments.iter().all(|it| it.contains("[redacted:") && !it.contains("ghp_")), "{comments:?}");
+    // Nobody has closed it, as after a kill.
+    assert_eq!((tape.end.as_deref(), missing(&tape)), (None, 2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn annotations_are_as_they_were_left(
+        live in proptest::collection::vec((1..4_u64, any::<bool>(), "[ -~]{0,8}"), 0..8),
+        later in proptest::collection::vec((1..4_u64, any::<bool>(), "[ -~]{0,8}"), 0..8),
+        is_packed in any::<bool>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::new(dir.path()).redacting(None);
+        let session = session();
+        let mut path = recorder.open(&session).unwrap().to_path_buf();
+        (1..4).for_each(|seq| recorder.append(&ping(&session, seq)).unwrap());
+        let mut expected = std::collections::BTreeMap::new();
+        for (seq, is_marked, comment) in &live {
+            recorder.annotate(&noted(&session, *seq, *is_marked, comment)).unwrap();
+            expected.insert(Seq(*seq), noted(&session, *seq, *is_marked, comment).mark);
+        }
+        recorder.close(session.id, "client").unwrap();
+        if is_packed {
+            path = care::pack(&path, care::Packing::Zstd).unwrap().unwrap().0;
+        }
+        for (seq, is_marked, comment) in &later {
+            care::annotate(&path, &[noted(&session, *seq, *is_marked, comment)]).unwrap();
+            expected.insert(Seq(*seq), noted(&session, *seq, *is_marked, comment).mark);
+        }
+        let tape = Tape::read(&path).unwrap();
+        expected.retain(|_, mark| !mark.is_empty());
+        let found: std::collections::BTreeMap<_, _> = tape.annotations.all().map(|(seq, mark)| (seq, mark.clone())).collect();
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(tape.envelopes.len(), 3);
+        let verified = care::verify(&path, None).unwrap();
+        prop_assert!(verified.is_sound() && verified.sealed == Some(true) && verified.behind_seal == 0);
+    }
+}
+
+#[test]
+fn annotation_of_a_tape_that_is_read_only_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(dir.path());
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    recorder.append(&ping(&session, 1)).unwrap();
+    recorder.close(session.id, "client").unwrap();
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    let why = care::annotate(&path, &[noted(&session, 1, true, "")]).unwrap_err().to_string();
+    assert!(why.contains("it is read-only"), "{why}");
 }

@@ -1,28 +1,37 @@
 //! Marks and comments, and two messages side by side.
 
 use super::prompt::set_filter;
-use crate::envelope::Seq;
+use crate::event::{Annotation, MessageMark};
 use crate::filter::Filter;
 use crate::ui::diff::{diff_json, signed_text};
 use crate::ui::model::Model;
 use crate::ui::model::input_line::InputLine;
-use crate::ui::model::message_rows::MessageMark;
 use crate::ui::model::motion::Motion;
 use crate::ui::model::popup::{Pager, Popup};
 use crate::ui::model::prompt::{Prompt, PromptKind};
 
 /// Marks the message, or takes its mark away; on to the next, as in every list that marks.
 pub(super) fn mark(model: &mut Model) {
-    let Some(seq) = model.selected().map(|row| row.envelope.seq) else { return };
+    let Some(before) = noted_of_selected(model) else { return };
+    let mark = MessageMark { is_marked: !before.mark.is_marked, ..before.mark.clone() };
     let (rows, list) = model.rows_mut();
-    let mark = rows.mark(seq).cloned().unwrap_or_default();
-    rows.set_mark(seq, MessageMark { is_marked: !mark.is_marked, ..mark.clone() });
-    list.changed(rows, seq, false);
     list.go(rows, Motion::Down);
+    let seq = before.seq;
+    change(model, vec![before], |_| mark.clone());
     if !model.list_is_seen() {
-        model.notify(format!("{seq} is {}", if mark.is_marked { "not marked any more" } else { "marked" }));
+        model.notify(format!("{seq} is {}", if mark.is_marked { "marked" } else { "not marked any more" }));
     }
-    model.remember_marks(vec![(seq, mark)]);
+}
+
+fn noted_of_selected(model: &Model) -> Option<Annotation> {
+    let seq = model.selected()?.envelope.seq;
+    model.messages().0.annotation(seq)
+}
+
+/// Notes something else of messages than what was noted of them before.
+fn change(model: &mut Model, before: Vec<Annotation>, now: impl Fn(&Annotation) -> MessageMark) {
+    model.annotate(before.iter().map(|it| Annotation { mark: now(it), ..it.clone() }).collect());
+    model.remember_marks(before);
 }
 
 /// Only what is marked, or all again.
@@ -35,17 +44,12 @@ pub(super) fn only_marked(model: &mut Model) {
 const MARKED: &str = "~marked";
 
 pub(super) fn unmark(model: &mut Model) {
-    let (rows, list) = model.rows_mut();
-    let seqs = rows.unmark();
-    for seq in &seqs {
-        list.changed(rows, *seq, false);
+    let before = model.messages().0.marked();
+    let count = before.len();
+    if count > 0 {
+        change(model, before, |it| MessageMark { is_marked: false, ..it.mark.clone() });
     }
-    let before = |seq: &Seq| (*seq, MessageMark { is_marked: true, ..rows.mark(*seq).cloned().unwrap_or_default() });
-    let before: Vec<_> = seqs.iter().map(before).collect();
-    if !before.is_empty() {
-        model.remember_marks(before);
-    }
-    model.notify(format!("{} unmarked: `<messages undo-last>` marks them again", seqs.len()));
+    model.notify(format!("{count} unmarked: `<messages undo-last>` marks them again"));
 }
 
 /// `;`: a line for what is to be noted of the message.
@@ -59,13 +63,11 @@ pub(super) fn open_comment(model: &mut Model) {
 
 pub(super) fn comment(model: &mut Model) {
     let Some(prompt) = model.prompt.take() else { return };
-    let Some(seq) = model.selected().map(|row| row.envelope.seq) else { return };
+    let Some(before) = noted_of_selected(model) else { return };
     let comment = prompt.line.text().trim().to_owned();
-    let (rows, list) = model.rows_mut();
-    let before = rows.mark(seq).cloned().unwrap_or_default();
-    rows.set_mark(seq, MessageMark { is_marked: before.is_marked, comment });
-    list.changed(rows, seq, false);
-    model.remember_marks(vec![(seq, before)]);
+    if comment != before.mark.comment {
+        change(model, vec![before], |it| MessageMark { comment: comment.clone(), ..it.mark.clone() });
+    }
 }
 
 /// `d`: one side of a comparison, and then the other.

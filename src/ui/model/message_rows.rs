@@ -12,7 +12,7 @@ use super::row_outlines::{OutlineId, RowOutlines};
 use super::seams::SeamLines;
 use crate::envelope::packed::Packer;
 use crate::envelope::{Envelope, Outcome, Seq, SessionId};
-use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
+use crate::event::{Annotation, Comparison, Finding, MessageMark, Session, Ticket, Timestamp};
 use crate::filter::NeededWord;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind, Message};
@@ -24,13 +24,6 @@ pub(crate) struct MessageRow {
     /// The reply to this request, once there is one.
     pub(crate) reply: Option<Seq>,
     pub(crate) state: RowState,
-}
-
-/// What a person noted of a message.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MessageMark {
-    pub(crate) is_marked: bool,
-    pub(crate) comment: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +77,7 @@ pub(crate) struct MessageRows {
     /// What is wrong with them.
     found: BTreeMap<Seq, Vec<Arc<Finding>>>,
     /// The operator's comment, or that they are marked.
-    marks: BTreeMap<Seq, MessageMark>,
+    marks: BTreeMap<Seq, Annotation>,
     /// Where sessions went on otherwise.
     pub(crate) seams: SeamLines,
     /// Whose messages they are.
@@ -379,30 +372,30 @@ impl MessageRows {
 
     /// The operator's mark and comment on a message.
     pub(crate) fn mark(&self, seq: Seq) -> Option<&MessageMark> {
-        self.marks.get(&seq)
+        self.marks.get(&seq).map(|noted| &noted.mark)
+    }
+
+    /// What is noted of a message now, be it nothing; `None` where there is no such message.
+    pub(crate) fn annotation(&self, seq: Seq) -> Option<Annotation> {
+        let nothing = || {
+            let session = self.get(seq)?.envelope.session;
+            Some(Annotation { session, seq, mark: MessageMark::default() })
+        };
+        self.marks.get(&seq).cloned().or_else(nothing)
     }
 
     /// Notes something of a message, or nothing any more.
-    pub(crate) fn set_mark(&mut self, seq: Seq, mark: MessageMark) {
-        if mark == MessageMark::default() {
-            self.marks.remove(&seq);
+    pub(crate) fn annotate(&mut self, noted: Annotation) {
+        if noted.mark.is_empty() {
+            self.marks.remove(&noted.seq);
         } else {
-            self.marks.insert(seq, mark);
+            self.marks.insert(noted.seq, noted);
         }
     }
 
-    /// Takes all marks away; returns the messages that had some. Comments stay.
-    pub(crate) fn unmark(&mut self) -> Vec<Seq> {
-        let marked =
-            self.marks.iter_mut().filter_map(|(seq, mark)| std::mem::take(&mut mark.is_marked).then_some(*seq));
-        let seqs = marked.collect();
-        self.marks.retain(|_, mark| !mark.comment.is_empty());
-        seqs
-    }
-
-    /// Takes over marks and comments when all rows are sent again.
-    pub(crate) fn keep_marks(&mut self, old: &mut Self) {
-        self.marks = std::mem::take(&mut old.marks);
+    /// What is noted of those that are marked.
+    pub(crate) fn marked(&self) -> Vec<Annotation> {
+        self.marks.values().filter(|noted| noted.mark.is_marked).cloned().collect()
     }
 
     /// Takes over what is known of a session now.

@@ -3,6 +3,7 @@
 //! [`Model`] is in `state`; the other files are its parts. `on_event` is what an event of the core does to it, and
 //! `selection` what the keys are about. Keys change it in `ui::act`. What it wants done outside comes back as [`Effect`]s.
 
+mod annotations;
 pub(crate) mod answer;
 mod change;
 mod client_clock;

@@ -1,5 +1,6 @@
 //! What an event does to the model.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ impl Model {
                     is_whole: false,
                     later: 0,
                     goal,
+                    noted: HashSet::default(),
                 };
                 tape.read_on(part, self.settings.memory);
                 self.open(tape);
@@ -46,6 +48,7 @@ impl Model {
             Event::Compared(found) => self.on_compared(found),
             Event::Replay(event) => self.on_replay_event(event),
             Event::Log(line) => self.on_log(line),
+            Event::Annotated(noted) => self.on_annotated(&noted),
             Event::Figures(figures) => self.metrics.on_figures(figures),
             Event::Ending(progress) => self.quitting.ending = Some(progress),
             Event::Shadow(event) => self.on_shadow_event(event),
@@ -57,14 +60,15 @@ impl Model {
         }
     }
 
-    /// What is said of rules is an answer to what was done on their screen, or a file that is not taken, which is said everywhere.
+    /// What is said of rules is an answer to what was done on their screen, or a file that is not taken, which is said everywhere; what
+    /// is said of a tape may be why it was not changed.
     fn on_log(&mut self, line: LogLine) {
         let is_retold = self.resync.rebuild.is_some();
-        if line.source == "rules" && !is_retold && line.seq.is_none() {
+        if matches!(&*line.source, "rules" | "tape") && !is_retold && line.seq.is_none() {
             let first = line.text.lines().next().unwrap_or_default().to_owned();
             match line.level {
                 Level::Error | Level::Warn => self.warn(first),
-                Level::Info if self.screen == ScreenKind::Rules => self.notify(first),
+                Level::Info if self.screen == ScreenKind::Rules && line.source == "rules" => self.notify(first),
                 _ => {}
             }
         }
@@ -340,7 +344,6 @@ impl Model {
         let Some(mut observed) = self.resync.finish() else { return };
         observed.sessions.keep_unread(&self.observed.sessions);
         observed.rows.older += self.observed.rows.older;
-        observed.rows.keep_marks(&mut self.observed.rows);
         observed.stats.keep_rate(&mut self.observed.stats);
         std::mem::swap(&mut observed.clients, &mut self.observed.clients);
         std::mem::swap(&mut observed.released, &mut self.observed.released);

@@ -1,6 +1,7 @@
 //! The tapes, and the one that is being played.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -145,6 +146,8 @@ pub(crate) struct OpenTape {
     pub(crate) later: u64,
     /// The message that it was opened for, until that was read.
     pub(crate) goal: Option<Seq>,
+    /// Messages of which something was noted here.
+    pub(crate) noted: HashSet<Seq>,
 }
 
 impl OpenTape {
@@ -173,7 +176,13 @@ impl OpenTape {
 
     /// Takes in what is known behind its end.
     pub(crate) fn end(&mut self, end: TapeEnd) {
-        let TapeEnd { session, problems, found, seams, .. } = end;
+        let TapeEnd { session, problems, found, seams, annotations, .. } = end;
+        // What was noted while it was read is newer.
+        for noted in annotations {
+            if !self.noted.contains(&noted.seq) {
+                self.rows.annotate(noted);
+            }
+        }
         for TapeSeam { after, text } in seams {
             self.rows.note_seam(Some(after), session.id, text);
         }

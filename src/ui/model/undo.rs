@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::message_rows::MessageMark;
 use super::{Model, ScreenKind};
 use crate::envelope::Seq;
-use crate::event::{Command, Holding, RuleCommand, RuleStatus};
+use crate::event::{Annotation, Command, Holding, MessageMark, RuleCommand, RuleStatus};
 
 /// Steps that are remembered.
 const MOST: usize = 100;
@@ -15,7 +14,7 @@ const MOST: usize = 100;
 pub(crate) enum UndoStep {
     Draft(DraftBefore),
     /// Marks and comments, of the tape that was open.
-    Marks(Option<PathBuf>, Vec<(Seq, MessageMark)>),
+    Marks(Option<PathBuf>, Vec<Annotation>),
     Holding {
         before: Holding,
         set: Holding,
@@ -143,7 +142,7 @@ impl Model {
     }
 
     /// Marks or comments are about to be others.
-    pub(crate) fn remember_marks(&mut self, before: Vec<(Seq, MessageMark)>) {
+    pub(crate) fn remember_marks(&mut self, before: Vec<Annotation>) {
         let tape = self.tape.as_ref().map(|tape| tape.path.clone());
         self.undo.push(UndoStep::Marks(tape, before));
     }
@@ -156,7 +155,7 @@ impl Model {
         }
         match self.undo.0.remove(at) {
             UndoStep::Draft(draft) => self.put_draft(draft),
-            UndoStep::Marks(_, before) => self.put_marks(&before),
+            UndoStep::Marks(_, before) => self.put_marks(before),
             UndoStep::Holding { before, .. } => {
                 self.notify(match (before.on, before.filter.is_empty()) {
                     (true, _) => format!("held again: {}", before.filter),
@@ -218,16 +217,12 @@ impl Model {
         }
     }
 
-    fn put_marks(&mut self, before: &[(Seq, MessageMark)]) {
-        let (rows, list) = self.rows_mut();
-        let said = match before {
-            [(seq, mark)] => format!("{seq} {}", marked_words(rows.mark(*seq), mark)),
+    fn put_marks(&mut self, before: Vec<Annotation>) {
+        let said = match &before[..] {
+            [Annotation { seq, mark, .. }] => format!("{seq} {}", marked_words(self.messages().0.mark(*seq), mark)),
             all => format!("{} are marked again", all.len()),
         };
-        for (seq, mark) in before {
-            rows.set_mark(*seq, mark.clone());
-            list.changed(rows, *seq, false);
-        }
+        self.annotate(before);
         self.notify(said);
     }
 }

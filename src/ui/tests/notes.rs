@@ -7,8 +7,8 @@ use ratatui::style::Color;
 use super::rig::{Rig, START, World, busy, busy_with, held, text_result};
 use crate::envelope::{Direction, Seq};
 use crate::event::{
-    CallStanding, ChildStanding, Command, Event, ExamineRequest, Landmark, Level, LogLine, ProcessStanding,
-    ProcessState, StreamStanding, Ticket,
+    Annotation, CallStanding, ChildStanding, Command, Event, ExamineRequest, Landmark, Level, LogLine, MessageMark,
+    ProcessStanding, ProcessState, StreamStanding, Ticket,
 };
 use crate::filter::SavedFilters;
 use crate::ui::Settings;
@@ -28,7 +28,15 @@ fn marks_and_comments_are_found_and_survive_a_resync() {
     rig.typing("why?").press("enter f");
     rig.typing("~marked or ~comment why").press("enter");
     assert_eq!(shown(&rig), [1189, 1195]);
-    for event in [Event::ResyncStarted].into_iter().chain(super::rig::busy_events()).chain([Event::ResyncDone]) {
+    // The core tells again what it was told.
+    let noted = rig.commands().into_iter().flat_map(|command| match command {
+        Command::Annotate(request) => request.annotations,
+        _ => Vec::new(),
+    });
+    let noted: Vec<_> = noted.map(|it| Event::Annotated(it.into())).collect();
+    assert_eq!(noted.len(), 2);
+    let told = super::rig::busy_events().into_iter().chain(noted);
+    for event in [Event::ResyncStarted].into_iter().chain(told).chain([Event::ResyncDone]) {
         rig.on_event(event);
     }
     rig.model.tick(START.plus_micros(21_000_000));
@@ -39,6 +47,28 @@ fn marks_and_comments_are_found_and_survive_a_resync() {
     assert_eq!(shown(&rig), [1189]);
     rig.press("U");
     assert_eq!(shown(&rig), [0_u64; 0]);
+}
+
+#[test]
+fn marks_of_another_screen_are_shown_and_those_of_another_session_are_not() {
+    let mut rig = busy(120, 36);
+    let mark = MessageMark { is_marked: true, comment: "seen there".to_owned() };
+    let noted = rig.model.observed.rows.annotation(Seq(1189)).unwrap();
+    rig.on_event(Event::Annotated(
+        Annotation { session: super::rig::session_id(99), mark: mark.clone(), ..noted.clone() }.into(),
+    ));
+    assert_eq!(rig.model.observed.rows.mark(Seq(1189)), None);
+    rig.on_event(Event::Annotated(Annotation { mark: mark.clone(), ..noted.clone() }.into()));
+    assert_eq!(rig.model.observed.rows.mark(Seq(1189)), Some(&mark));
+    rig.on_event(Event::Annotated(noted.into()));
+    assert_eq!(rig.model.observed.rows.mark(Seq(1189)), None, "taken back there");
+}
+
+#[test]
+fn comment_says_where_it_is_not_kept() {
+    let mut rig = busy(120, 36);
+    let picture = rig.press(": 1 1 8 9 enter ;").typing("why?").press("enter").picture();
+    assert!(picture.contains("nothing is recorded: marks and comments last"), "{picture}");
 }
 
 #[test]

@@ -301,7 +301,14 @@ fn tape_larger_than_the_memory_is_shown_in_part() {
         for _ in 0..10 {
             rig.on_event(Event::TapeRead { path: path.clone(), part: some(500), end: None });
         }
-        let end = TapeEnd { session, messages: 5_500, problems: Vec::new(), found: Vec::new(), seams: Vec::new() };
+        let end = TapeEnd {
+            session,
+            messages: 5_500,
+            problems: Vec::new(),
+            found: Vec::new(),
+            seams: Vec::new(),
+            annotations: Vec::new(),
+        };
         rig.on_event(Event::TapeRead { path: path.clone(), part: TapePart::default(), end: Some(Box::new(end)) });
         let tape = rig.model.tape.as_ref().unwrap();
         let shown = tape.rows.len() as u64;

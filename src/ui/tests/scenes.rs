@@ -529,7 +529,14 @@ pub(super) fn open_tape(rig: &mut Rig) {
     let envelopes: Vec<_> = busy_events().into_iter().filter_map(passed).collect();
     let messages = envelopes.len() as u64;
     rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), part: envelopes.into() });
-    let end = TapeEnd { session, messages, problems: Vec::new(), found: Vec::new(), seams: Vec::new() };
+    let end = TapeEnd {
+        session,
+        messages,
+        problems: Vec::new(),
+        found: Vec::new(),
+        seams: Vec::new(),
+        annotations: Vec::new(),
+    };
     rig.on_event(Event::TapeRead { path, part: TapePart::default(), end: Some(Box::new(end)) });
     rig.press("j j");
 }

@@ -1,0 +1,53 @@
+//! What people note of messages whose tape is closed: written to the file, many at a time where a person is faster than the disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::control::registry::Registry;
+use crate::event::{Annotation, Level, LogLine};
+use crate::journal::{Journal, Unwritten};
+use crate::tape::care::{self, TapeSummary};
+
+/// What waits to be written to closed tapes; one thread writes it, one tape after the other.
+#[derive(Clone, Default)]
+pub(super) struct ClosedTapes {
+    waiting: Arc<Mutex<BTreeMap<PathBuf, Vec<Annotation>>>>,
+    writing: Arc<Mutex<()>>,
+}
+
+impl ClosedTapes {
+    pub(super) fn add(&self, unwritten: Vec<Unwritten>) {
+        let mut waiting = self.waiting.lock();
+        for Unwritten { tape, annotation } in unwritten {
+            waiting.entry(tape).or_default().push(annotation);
+        }
+    }
+
+    /// Writes all that waits. Whoever finds another at it waits, and finds less, or nothing.
+    pub(super) fn write(&self, journal: &Journal) {
+        let _one = self.writing.lock();
+        loop {
+            // Not in the loop's head, where the lock would be held while it is written.
+            let next = self.waiting.lock().pop_first();
+            let Some((path, annotations)) = next else { return };
+            let written = match is_recorded_elsewhere(&path) {
+                true => Err("another tapline may still record to it".to_owned()),
+                false => care::annotate(&path, &annotations).map_err(|error| error.to_string()),
+            };
+            if let Err(why) = written {
+                let text = format!("marks and comments last while this is open, and are not on the tape: {why}");
+                journal.log(LogLine::new(Level::Warn, "tape", text));
+            }
+        }
+    }
+}
+
+/// Whether a tape has no end, and another tapline runs.
+fn is_recorded_elsewhere(path: &Path) -> bool {
+    let is_other = |pid: u32| pid != std::process::id();
+    let may_be = Registry::of_user().list().iter().any(|it| is_other(it.pid));
+    may_be && TapeSummary::of(path).is_ok_and(|tape| tape.end.is_none())
+}
