@@ -128,6 +128,14 @@ mod tests {
     }
 
     #[test]
+    fn credentials_of_a_url_are_not_shown() {
+        let place = place("http://someone:letmein@tapes.example:8080/a/b.tape.jsonl?signature=letmein#letmein");
+        assert_eq!(place.shown(&place.path), "http://tapes.example:8080/a/b.tape.jsonl");
+        let below = object_store::path::Path::from("a/b.tape.jsonl/c");
+        assert_eq!(place.shown(&below), "http://tapes.example:8080/a/b.tape.jsonl/c");
+    }
+
+    #[test]
     fn store_that_does_not_answer_is_told_by_its_last_cause() {
         let error = told(failed("HTTP error: refused"), &place("http://127.0.0.1/a/"));
         assert_eq!(

@@ -54,26 +54,27 @@ impl FetchedTapes {
             return Ok(vec![self.one(url)?]);
         }
         let place = StorePlace::of(&text).map_err(ExitError::usage)?;
+        let shown = place.shown(&place.path);
         let listed = self.runtime.block_on(place.store.objects().list(Some(&place.path)).collect::<Vec<_>>());
         let listed: Result<Vec<_>, _> = listed.into_iter().collect();
         let cannot = |error: object_store::Error| {
-            ExitError::usage(told(anyhow!(error), &place).context(format!("cannot list {text}")))
+            ExitError::usage(told(anyhow!(error), &place).context(format!("cannot list {shown}")))
         };
         let listed = listed.map_err(cannot)?;
         let mut found: Vec<_> = listed.into_iter().map(|it| it.location).collect();
         found.retain(|path| is_tape_name(Path::new(path.filename().unwrap_or_default())));
         found.sort();
         if found.is_empty() {
-            return Err(ExitError::usage(anyhow!("there is no tape below {text}")));
+            return Err(ExitError::usage(anyhow!("there is no tape below {shown}")));
         }
         found.iter().map(|path| self.fetch(&place, path)).collect()
     }
 
     /// Into a file whose path tells where the tape lies: it is what reports name.
     fn fetch(&self, place: &StorePlace, path: &ObjectPath) -> Result<PathBuf, ExitError> {
-        let mut url = place.url.clone();
-        url.set_path(path.as_ref());
-        let file = self.dir.join(url.scheme()).join(url.authority()).join(path.as_ref());
+        let (url, store) = (&place.url, place.url.host_str().unwrap_or_default());
+        let store = url.port().map_or_else(|| store.to_owned(), |port| format!("{store}:{port}"));
+        let file = self.dir.join(url.scheme()).join(store).join(path.as_ref());
         // Given twice.
         if file.exists() {
             return Ok(file);
@@ -81,7 +82,8 @@ impl FetchedTapes {
         let dir = file.parent().unwrap_or(&self.dir);
         std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let fetched = self.runtime.block_on(fetch(place, path, &file));
-        fetched.map_err(|error| ExitError::usage(told(error, place).context(format!("cannot fetch {url}"))))?;
+        let cannot = || format!("cannot fetch {}", place.shown(path));
+        fetched.map_err(|error| ExitError::usage(told(error, place).context(cannot())))?;
         Ok(file)
     }
 }

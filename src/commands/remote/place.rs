@@ -12,6 +12,8 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use reqwest::Url;
 
+use crate::secret::Label;
+
 /// A request is tried again for so long: whoever waits for it has a tapline that wants to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often, at most.
@@ -55,7 +57,7 @@ impl KnownStore {
                 let builder = HttpBuilder::new().with_url(url.origin().ascii_serialization());
                 Self::Http(builder.with_retry(retry).with_client_options(options).build()?)
             }
-            _ => bail!("{url} is in no store that is known"),
+            _ => bail!("{} is in no store that is known", Label::of_url(url.as_str()).as_str()),
         })
     }
 
@@ -85,9 +87,24 @@ impl StorePlace {
     pub(super) fn of(url: &str) -> anyhow::Result<Self> {
         // The process's provider of cryptography; already installed is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let url = Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
-        let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|error| anyhow!("{url}: {error}"))?;
+        let label = Label::of_url(url);
+        let url = Url::parse(url).with_context(|| format!("`{}` is no URL", label.as_str()))?;
+        let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|error| anyhow!("{}: {error}", label.as_str()))?;
         Ok(Self { store: KnownStore::of(&scheme, &url)?, path, url })
+    }
+
+    /// Where it is, or an object of the same store, for people: without the credentials that a URL may have.
+    pub(super) fn shown(&self, path: &ObjectPath) -> String {
+        let mut url = self.url.clone();
+        // The store's own path may leave out the bucket, which stands in that of some URLs.
+        let below = path.as_ref().strip_prefix(self.path.as_ref()).unwrap_or_default().trim_start_matches('/');
+        if !below.is_empty() {
+            url.set_path(&format!("{}/{below}", url.path().trim_end_matches('/')));
+        }
+        (url.set_query(None), url.set_fragment(None));
+        // One that cannot have them has none.
+        let _ = (url.set_username(""), url.set_password(None));
+        url.into()
     }
 }
 

@@ -50,14 +50,15 @@ pub(super) async fn send(tape: &Path, to: &str) -> anyhow::Result<String> {
     let file = File::open(tape).with_context(|| format!("cannot read {}", tape.display()))?;
     let length = file.metadata()?.len();
     send_file(&place, tape, &file, length).await.map_err(|error| told(error, &place))?;
-    Ok(url)
+    Ok(place.shown(&place.path))
 }
 
 async fn send_file(place: &StorePlace, tape: &Path, file: &File, length: u64) -> anyhow::Result<()> {
     match place.store.parts() {
         Some(store) if length > PART => in_parts(store, place, tape, file, length).await?,
         _ if length > PART && matches!(place.store, KnownStore::Http(_)) => {
-            bail!("{}: a tape of {length} bytes is too large for a store that takes no parts", place.url)
+            let shown = place.shown(&place.path);
+            bail!("{shown}: a tape of {length} bytes is too large for a store that takes no parts")
         }
         _ => {
             let whole = read(file, 0, length)?;
@@ -92,7 +93,7 @@ async fn in_parts(
     }
     let id = store.create_multipart(&place.path).await?;
     let part = PART.max(length.div_ceil(MOST_PARTS));
-    let mut progress = UploadProgress { url: place.url.to_string(), id, length, part, parts: Vec::new() };
+    let mut progress = UploadProgress { url: place.shown(&place.path), id, length, part, parts: Vec::new() };
     progress.keep(&beside)?;
     progress.go_on(store, &place.path, file, &beside).await
 }
@@ -108,7 +109,7 @@ fn beside(tape: &Path) -> PathBuf {
 fn resumable(beside: &Path, place: &StorePlace, length: u64) -> Option<UploadProgress> {
     let text = std::fs::read_to_string(beside).ok()?;
     let progress: UploadProgress = serde_json::from_str(&text).ok()?;
-    (progress.url == place.url.as_str() && progress.length == length && progress.part > 0).then_some(progress)
+    (progress.url == place.shown(&place.path) && progress.length == length && progress.part > 0).then_some(progress)
 }
 
 impl UploadProgress {
