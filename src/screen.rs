@@ -127,8 +127,8 @@ impl ScreenThread {
         journal: &Journal,
         commands: tokio::sync::mpsc::UnboundedSender<Command>,
         settings: ui::Settings,
+        signals: Signals,
     ) -> Result<Self, ExitError> {
-        let signals = Signals::new()?;
         let resized = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())?;
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = journal.subscribe(feed);
@@ -254,6 +254,7 @@ impl OperatorSignal {
     }
 }
 
+/// What ends tapline, from the moment this is made. Whoever has read that something runs may end it at once: it is made before that is said.
 pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,

@@ -46,7 +46,7 @@ pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitC
 }
 
 async fn show(hub: Hub, settings: ui::Settings) -> Result<ExitCode, ExitError> {
-    let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
+    let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings, Signals::new()?)?;
     screen.ended().await;
     let ending = hub.close().await;
     let status = screen.status()?;

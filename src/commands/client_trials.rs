@@ -56,8 +56,12 @@ impl ClientTrials {
     ///
     /// # Errors
     /// Where it cannot be started, or fails with nothing changed.
-    pub(super) async fn run(mut self, mock: &Arc<TapeMock>, core: Core) -> Result<ExitCode, ExitError> {
-        let mut signals = Signals::new()?;
+    pub(super) async fn run(
+        mut self,
+        mock: &Arc<TapeMock>,
+        core: Core,
+        mut signals: Signals,
+    ) -> Result<ExitCode, ExitError> {
         self.client = self.client.replace(URL, core.url());
         let tried = tokio::select! {
             tried = try_each(mock, &self) => tried,

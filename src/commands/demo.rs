@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config::options::{ControlOptions, WatchOptions};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::exit::{ExitError, print_stderr};
+use crate::screen::{Signals, until_down};
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::target::Target;
 
@@ -45,7 +46,7 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
     settings.redact = redact_rules(watching.no_redact, &config)?;
     // Without a screen the held call could not be let go.
     settings.hold = hold.or_else(|| on_screen.then(|| crate::demo::HOLD_FILTER.to_owned()));
-    let core = start_core(settings).await?;
+    let (core, signals) = start_core(settings).await?;
     let url = core.url().to_owned();
     let status = if on_screen {
         tokio::spawn({
@@ -56,9 +57,9 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
                 }
             }
         });
-        observe(core, watching).await?
+        observe(core, signals, watching).await?
     } else {
-        demo_once(core, watching, &url).await?
+        demo_once(core, signals, watching, &url).await?
     };
     stop.cancel();
     print_stderr(crate::demo::GOODBYE);
@@ -66,13 +67,15 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
 }
 
 /// The demo for a pipe or a log: the story once, flat out.
-async fn demo_once(core: Core, args: WatchOptions, url: &str) -> Result<ExitCode, ExitError> {
+async fn demo_once(core: Core, mut signals: Signals, args: WatchOptions, url: &str) -> Result<ExitCode, ExitError> {
     let printer = print_lines(&core, args.log_format);
-    let told = crate::demo::client::script(url).await;
-    core.shut_down(args.on_quit).await;
+    let told = tokio::select! {
+        told = crate::demo::client::script(url) => told.context("the demo's client gave up").map(|_| ExitCode::SUCCESS),
+        signal = signals.next() => Ok(ExitCode::from(signal.status())),
+    };
+    until_down(core, args.on_quit, &mut signals).await;
     printer.finish();
-    told.context("the demo's client gave up")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(told?)
 }
 
 pub(super) async fn serve(changed: bool) -> Result<ExitCode, ExitError> {

@@ -20,6 +20,7 @@ use crate::control::short_name;
 use crate::envelope::Seq;
 use crate::exit::{ExitError, print_stderr};
 use crate::proxy::front::routes::MountSpec;
+use crate::screen::until_down;
 use crate::tape::play::{PlayOptions, PlayableTape};
 use crate::upstream::target::Target;
 
@@ -52,15 +53,23 @@ pub(super) async fn run(fork: ForkJob, config: &Config) -> Result<ExitCode, Exit
         tape_library: dir,
         ..Settings::serving(vec![MountSpec::sole(fork.target)])
     };
-    let core = start_core(settings).await?;
+    let (core, mut signals) = start_core(settings).await?;
     let table = core.mounts().default().context("the one upstream is the default")?.table().clone();
     let job = BranchJob { tape: fork.tape, until: fork.until, options: fork.options };
-    let branch = branch(&table, core.journal(), job, CancellationToken::new(), |_| ()).await?;
+    let playing = branch(&table, core.journal(), job, CancellationToken::new(), |_| ());
+    let played = tokio::select! {
+        branch = playing => branch,
+        signal = signals.next() => {
+            until_down(core, watching.on_quit, &mut signals).await;
+            return Ok(ExitCode::from(signal.status()));
+        }
+    };
+    let branch = played?;
     print_stderr(&format!("tapline: {}", branch.text(&core.url().replace("<name>", "mcp"))));
     let path = branch.connection.session.info().tape.clone();
     // A session ends, and its tape with it, when all who hold it have let go.
     drop(branch);
-    let status = observe(core, watching).await;
+    let status = observe(core, signals, watching).await;
     if let Some(path) = path.filter(|path| path.exists()) {
         print_stderr(&format!("tapline: the branch is {}", path.display()));
     }

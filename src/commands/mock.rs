@@ -56,11 +56,11 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
     let status = match launched_by {
         LaunchedBy::Client => launched(settings, watching, longest, &config).await.map(ExitCode::from),
         LaunchedBy::Operator => {
-            let core = start_core(settings).await?;
+            let (core, signals) = start_core(settings).await?;
             report_config(&config, &core);
             match trials {
-                Some(trials) => trials.run(&mock, core).await,
-                None => observe(core, watching).await,
+                Some(trials) => trials.run(&mock, core, signals).await,
+                None => observe(core, signals, watching).await,
             }
         }
     }?;

@@ -8,7 +8,7 @@ use crate::app::{Core, Settings};
 use crate::cli::{LogFormat, is_terminal_dumb};
 use crate::config::Config;
 use crate::config::options::WatchOptions;
-use crate::event::{Event, Level, LogLine, OnQuit};
+use crate::event::{Event, Level, LogLine};
 use crate::exit::{ExitError, print_stderr};
 use crate::screen::{self, LinePrinter, ScreenThread, Signals, screen_settings, until_down};
 use crate::shadow::ShadowTally;
@@ -16,12 +16,13 @@ use crate::tape::export::archive;
 use crate::text::sanitize;
 use crate::{logging, ui};
 
-/// A core, on whose screens is shown what is logged and worth a look.
-pub(super) async fn start_core(settings: Settings) -> Result<Core, ExitError> {
+/// A core, on whose screens is shown what is logged and worth a look; and the signals that end it, heard before anybody can find it.
+pub(super) async fn start_core(settings: Settings) -> Result<(Core, Signals), ExitError> {
+    let signals = Signals::new()?;
     let core = Core::start(settings).await.map_err(ExitError::usage)?;
     let journal = core.journal().clone();
     logging::show(move |line| journal.publish(Event::Log(line)));
-    Ok(core)
+    Ok((core, signals))
 }
 
 /// What was read, and what of it is not as it should be, on the event screen.
@@ -34,9 +35,8 @@ pub(super) fn report_config(config: &Config, core: &Core) {
 }
 
 /// Shows a running core until it is told to stop, then takes it down.
-pub(super) async fn observe(core: Core, args: WatchOptions) -> Result<ExitCode, ExitError> {
-    let on_quit = args.on_quit;
-    if has_screen(&args) { watch_screen(core, &args, on_quit).await } else { watch_lines(core, &args, on_quit).await }
+pub(super) async fn observe(core: Core, signals: Signals, args: WatchOptions) -> Result<ExitCode, ExitError> {
+    if has_screen(&args) { watch_screen(core, signals, &args).await } else { watch_lines(core, signals, &args).await }
 }
 
 pub(super) fn has_screen(args: &WatchOptions) -> bool {
@@ -68,19 +68,14 @@ pub(super) fn announce_holds(core: &Core, watching: &WatchOptions) -> Option<Str
     Some(text)
 }
 
-pub(super) async fn watch_lines(
-    core: Core,
-    args: &WatchOptions,
-    on_quit: Option<OnQuit>,
-) -> Result<ExitCode, ExitError> {
-    let mut signals = Signals::new()?;
+async fn watch_lines(core: Core, mut signals: Signals, args: &WatchOptions) -> Result<ExitCode, ExitError> {
     let printer = print_lines(&core, args.log_format);
     if args.log_format == LogFormat::Text {
         say_why_no_screen(args.headless);
     }
     announce_holds(&core, args);
     let signal = signals.next().await;
-    until_down(core, on_quit, &mut signals).await;
+    until_down(core, args.on_quit, &mut signals).await;
     printer.finish();
     Ok(ExitCode::from(signal.status()))
 }
@@ -99,11 +94,8 @@ pub(super) fn greeting(core: &Core) -> String {
     sanitize(&format!("tapline: {} -> {}", core.url(), core.mounts().description())).into_owned()
 }
 
-pub(super) async fn watch_screen(
-    core: Core,
-    args: &WatchOptions,
-    on_quit: Option<OnQuit>,
-) -> Result<ExitCode, ExitError> {
+async fn watch_screen(core: Core, signals: Signals, args: &WatchOptions) -> Result<ExitCode, ExitError> {
+    let on_quit = args.on_quit;
     print_stderr(&greeting(&core));
     let settings = screen_settings(args.ascii, args.color, args.theme, args.memory);
     let history = if args.record { settings.history.clone() } else { None };
@@ -117,7 +109,7 @@ pub(super) async fn watch_screen(
         bell: args.bell,
         ..settings
     };
-    let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
+    let mut screen = ScreenThread::start(core.journal(), core.commands(), settings, signals)?;
     tokio::select! {
         () = core.quit() => {}
         // Without a word: it failed.

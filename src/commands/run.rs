@@ -19,7 +19,7 @@ use crate::control::registry::Registry;
 use crate::event::{Level, LogLine};
 use crate::exit::{ExitError, print_stderr};
 use crate::proxy::front::routes::MountSpec;
-use crate::screen::{ScreenThread, screen_settings};
+use crate::screen::{ScreenThread, Signals, screen_settings};
 use crate::secret::Label;
 use crate::tape::export::archive;
 use crate::{ui, upstream::pool};
@@ -39,7 +39,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     let (common, watching) = core_settings(args.common, upstreams, &name, LaunchedBy::Operator, &config)?;
     let absent = absent?;
     let front = FrontOptions::of(args.front, &config.keys);
-    let core = start_core(behind_front_door(common, front, &config)).await?;
+    let (core, signals) = start_core(behind_front_door(common, front, &config)).await?;
     report_config(&config, &core);
     let lines = if has_screen(&watching) { LogFormat::Text } else { watching.log_format };
     for text in absent {
@@ -50,16 +50,21 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     }
     let tally = core.shadow().map(|shadow| shadow.tally().clone());
     let status = if args.all && has_screen(&watching) {
-        watch_all(core, name, &watching).await
+        watch_all(core, signals, name, &watching).await
     } else {
-        observe(core, watching).await
+        observe(core, signals, watching).await
     };
     tally.iter().for_each(|tally| print_shadow_counts(tally, lines));
     status
 }
 
 /// Shows a core and all other taplines of this user on one screen until the core is told to stop, then takes the core down.
-async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Result<ExitCode, ExitError> {
+async fn watch_all(
+    core: Core,
+    signals: Signals,
+    usual_name: String,
+    args: &WatchOptions,
+) -> Result<ExitCode, ExitError> {
     let on_quit = args.on_quit;
     let upstream = core.mounts().label();
     print_stderr(&greeting(&core));
@@ -77,7 +82,7 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
         bell: args.bell,
         ..settings
     };
-    let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
+    let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings, signals)?;
     tokio::select! {
         () = core.quit() => {}
         // Without a word: it failed.

@@ -42,8 +42,7 @@ pub(super) async fn launched(
     config: &Config,
 ) -> Result<u8, ExitError> {
     let limits = StdioLimits { grace: settings.grace, longest };
-    let mut signals = Signals::new()?;
-    let core = start_core(settings).await?;
+    let (core, mut signals) = start_core(settings).await?;
     report_config(config, &core);
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));

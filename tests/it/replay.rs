@@ -307,6 +307,20 @@ async fn branch_goes_on_with_a_client_and_names_its_parent() {
     assert!(played.contains("initialize") && !played.contains("\"mine\"") && new.contains("\"mine\""), "{branch}");
 }
 
+/// Whoever reads that there is a branch may end it at once: signals are heard before, also while it is played.
+#[test]
+fn branch_that_is_told_to_end_while_it_is_played_ends_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = ["--until", "3", "--interactive", "--record", dir.path().to_str().unwrap()];
+    let script = "read -r line; kill -s TERM $PPID; exec cat >/dev/null";
+    let output = replay(Path::new(TAPE), &record, &["sh", "-c", script]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), told.contains("played to")), (Some(143), false), "{told}");
+    let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let tape = std::fs::read_to_string(&files[0]).unwrap();
+    assert!(tape.contains("\"initialize\"") && tape.contains(r#""mark":"end""#), "{tape}");
+}
+
 #[test]
 fn part_of_a_tape_in_which_nothing_is_has_not_passed() {
     for part in [&["--from", "999"][..], &["--from", "9", "--until", "8"]] {
