@@ -38,6 +38,21 @@ pub(in crate::commands) fn check_out(out: Option<&Path>, what: &str) -> Result<(
     OutFile::open(path).map(drop).with_context(|| cannot_write(what, path)).map_err(ExitError::usage)
 }
 
+/// As [`check_out`], of a file that is to be new, in a directory that is made where it is not there.
+///
+/// # Errors
+/// As of [`check_out`]; and where something is there, of the work.
+pub(in crate::commands) fn check_new(out: Option<&Path>) -> Result<(), ExitError> {
+    let Some(path) = out else { return Ok(()) };
+    if path.symlink_metadata().is_ok() {
+        return Err(anyhow::anyhow!("{} is there already; take another name", path.display()).into());
+    }
+    // Of what is missing, the first is what is made first.
+    let is_missing = |it: &&Path| it.parent().is_none_or(|dir| dir.as_os_str().is_empty() || dir.exists());
+    let first = path.ancestors().find(is_missing).unwrap_or(path);
+    OutFile::open(first).map(drop).with_context(|| cannot_write("", path)).map_err(ExitError::usage)
+}
+
 fn cannot_write(what: &str, path: &Path) -> String {
     format!("cannot write {what}{}", path.display())
 }
@@ -175,6 +190,9 @@ mod tests {
         }
         assert!(check_out(Some(dir.path()), "").is_err() && check_out(Some(&there.join("x")), "").is_err());
         assert!(check_out(Some(Path::new("/dev/null")), "").is_ok());
+        let below = |path: &Path| check_new(Some(&path.join("new/deep/file")));
+        assert!(below(dir.path()).is_ok() && below(&there).is_err() && check_new(Some(&there)).is_err());
+        assert!(!dir.path().join("new").exists(), "nothing is left of a try");
     }
 
     #[test]

@@ -265,7 +265,8 @@ fn tape_diff_and_baseline_end_as_their_help_says() {
     assert_eq!(tape(&["baseline", right, "--check", left]).0, 2);
     assert_eq!(tape(&["baseline", torn.to_str().unwrap(), "--check", pinned]).0, 2);
     let nowhere = dir.path().join("a.tape.jsonl").join("x");
-    for command in [&["diff", left, right][..], &["baseline", left], &["export", left, "--format", "har"]] {
+    let export = &["export", left, "--format", "har"][..];
+    for command in [&["diff", left, right][..], &["baseline", left], export, &["import", "no-such-file"]] {
         let (status, said, why) = tape(&[command, &["--out", nowhere.to_str().unwrap()]].concat());
         assert!(status == 2 && said.is_empty() && why.contains("cannot write "), "{command:?}: {said}{why}");
     }

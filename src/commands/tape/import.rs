@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::shelf::TapeShelf;
 use crate::cli::TapeImportArgs;
 use crate::commands::help::print;
+use crate::commands::output::check_new;
 use crate::exit::{self, ExitError};
 use crate::tape::import::{IS_TAPE, ImportedTape, import};
 use crate::tape::read::{TapeReader, is_packed};
@@ -17,6 +18,7 @@ use crate::tape::{SUFFIX, TapeError};
 use crate::text::{counted, sanitize};
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeImportArgs) -> Result<ExitCode, ExitError> {
+    check_new(args.out.as_deref())?;
     let (mut said, mut failed) = (String::new(), None);
     for file in &args.files {
         match make(shelf, file, args.out.as_deref()) {
