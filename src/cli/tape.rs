@@ -388,7 +388,7 @@ pub struct TapeRmArgs {
     /// Tapes
     #[arg(value_name = "TAPE", required_unless_present_any = ["older_than", "over"], conflicts_with_all = ["older_than", "over"])]
     pub tape: Vec<PathBuf>,
-    /// All whose session began so long ago, such as `30d` or `12h`; one with a note stays, and one that may still be written to
+    /// All whose session began so long ago, such as `30d` or `12h`; one with a note, or with marks or comments on messages, stays, and one that may still be written to
     #[arg(long, value_name = "TIME", value_parser = age)]
     pub older_than: Option<Duration>,
     /// The oldest, until the rest has at most so many MiB; the same stay

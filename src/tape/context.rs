@@ -73,7 +73,7 @@ impl<'a> TapeContext<'a> {
     }
 
     /// What is noted of a message.
-    fn mark(&self, seq: Seq) -> Option<&MessageMark> {
+    pub(crate) fn mark(&self, seq: Seq) -> Option<&MessageMark> {
         self.whole.as_ref()?.about().annotations.get(seq)
     }
 

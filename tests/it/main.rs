@@ -3,6 +3,7 @@
 
 mod support;
 
+mod annotations;
 mod attach;
 mod auth;
 mod bad_input;

@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::Value;
-use tapline::tape::Tape;
+use tapline::envelope::Seq;
+use tapline::event::{Annotation, MessageMark};
+use tapline::tape::{Tape, care};
 use tempfile::TempDir;
 
 use crate::support::binary::command;
@@ -445,33 +447,59 @@ fn tape_packed_is_signed_where_it_lies() {
     assert_eq!(Tape::read(&packed).unwrap().troubles(), Vec::<String>::new());
 }
 
+/// Has something noted of a message of a tape.
+fn annotate(path: &Path, seq: u64, mark: MessageMark) {
+    let session = Tape::read(path).unwrap().header.session;
+    care::annotate(path, &[Annotation { session, seq: Seq(seq), mark }]).unwrap();
+}
+
+fn marked() -> MessageMark {
+    MessageMark { is_marked: true, comment: String::new() }
+}
+
 #[test]
-fn tape_rm_of_all_that_are_old_spares_those_with_a_note() {
+fn tape_rm_of_all_that_are_old_spares_those_of_which_something_is_noted() {
     let (dir, old) = sealed();
-    let noted = dir.path().join("noted.tape.jsonl");
-    fs::copy(&old, &noted).unwrap();
+    let [noted, with_mark, unmarked] = ["noted", "with-mark", "unmarked"].map(|name| {
+        let path = dir.path().join(name).with_extension("tape.jsonl");
+        fs::copy(&old, &path).unwrap();
+        path
+    });
     let place = dir.path().to_str().unwrap();
     assert_eq!(tape(&["note", noted.to_str().unwrap(), "keep"]).0, 0);
+    annotate(&with_mark, 2, marked());
+    annotate(&unmarked, 2, marked());
+    annotate(&unmarked, 2, MessageMark::default());
     for limit in [&["--older-than", "1s"][..], &["--over", "0"]] {
         let (status, said, _) = tape(&[&["rm", "--dry-run", "--tapes", place], limit].concat());
-        let lines: Vec<_> = said.lines().collect();
-        assert!(
-            status == 0 && matches!(lines[..], ["would remove a", kept] if kept.starts_with("kept noted: ")),
-            "{said}"
-        );
+        let mut lines: Vec<_> = said.lines().filter_map(|line| line.split(';').next()).collect();
+        lines.sort_unstable();
+        let expected = [
+            "kept noted: it has a note",
+            "kept with-mark: a message of it is marked or has a comment",
+            "would remove a",
+            "would remove unmarked",
+        ];
+        assert_eq!((status, &lines[..]), (0, &expected[..]));
     }
     assert_eq!(tape(&["rm", "--older-than", "1s", "--tapes", place]).0, 0);
-    assert_eq!((old.exists(), noted.exists()), (false, true));
-    assert_eq!(tape(&["rm", "noted", "--tapes", place]).0, 0);
-    assert!(!noted.exists(), "it was named");
+    assert_eq!([&old, &noted, &with_mark, &unmarked].map(|it| it.exists()), [false, true, true, false]);
+    assert_eq!(tape(&["rm", "noted", "with-mark", "--tapes", place]).0, 0);
+    assert!(!noted.exists() && !with_mark.exists(), "they were named");
 }
 
 #[test]
 fn retention_removes_old_tapes_when_recording_starts() {
     let (dir, old) = sealed();
-    let noted = dir.path().join("noted.tape.jsonl");
+    let [noted, with_mark] = ["noted.tape.jsonl", "marked.tape.jsonl"].map(|name| dir.path().join(name));
     fs::copy(&old, &noted).unwrap();
+    fs::copy(&old, &with_mark).unwrap();
     assert_eq!(tape(&["note", noted.to_str().unwrap(), "keep"]).0, 0);
+    annotate(&with_mark, 2, marked());
+    // The oldest goes last.
+    let header = fs::read_to_string(&old).unwrap();
+    let started = Tape::read(&old).unwrap().header.started.0;
+    fs::write(&old, header.replacen(&format!("\"started\":{started}"), "\"started\":1", 1)).unwrap();
     let settings = dir.path().join("t.toml");
     fs::write(&settings, "[retention]\nolder_than = \"1s\"\n").unwrap();
     let run =
@@ -486,7 +514,7 @@ fn retention_removes_old_tapes_when_recording_starts() {
     }
     running.kill().unwrap();
     running.wait().unwrap();
-    assert!(noted.exists(), "one with a note stays");
+    assert!(noted.exists() && with_mark.exists(), "one with a note stays, and one with a mark");
     fs::write(&settings, "[retention]\nolder_than = \"soon\"\n").unwrap();
     let checked = command().arg("check").arg(&settings).output().unwrap();
     let said = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);

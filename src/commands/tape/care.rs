@@ -245,12 +245,9 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
             }
         }
     }
-    for path in &noted {
-        let _ = writeln!(
-            text,
-            "kept {}: it has a note; `tapline tape rm` removes it by its name",
-            sanitize(&short_name(path))
-        );
+    for (path, why) in &noted {
+        let name = short_name(path);
+        let _ = writeln!(text, "kept {}: {why}; `tapline tape rm` removes it by its name", sanitize(&name));
     }
     if chosen.is_empty() {
         text.push_str("nothing to remove\n");

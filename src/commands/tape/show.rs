@@ -1,5 +1,6 @@
 //! `tapline tape show`: a tape as a person reads it, a line a message, while it is read.
 
+use std::cell::LazyCell;
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,14 +50,17 @@ fn show(
         check_is_file(path)?;
     }
     let whole = asks_whole.then(|| TapeContext::read(path, now)).transpose()?;
-    // A tape that comes through a pipe can be read once only.
-    let annotations = check_is_file(path).and_then(|()| read_annotations(path)).map(|it| it.1).unwrap_or_default();
     let entries = TapeReader::open(path)?;
     let header = entries.header().clone();
     let context = whole.unwrap_or_else(|| TapeContext::of_session(header.session(None), now));
     if !json {
         head(path, &header, out)?;
+        out.flush()?;
     }
+    // Anywhere behind the message. Of a tape that is long, or packed, it takes its time, and comes when a line is to be shown that may have
+    // one; a tape that comes through a pipe can be read once only.
+    let read_all = || check_is_file(path).and_then(|()| read_annotations(path)).map(|it| it.1).unwrap_or_default();
+    let annotations = LazyCell::new(read_all);
     for (line, entry) in entries.lines() {
         match entry {
             TapeEntry::Message { envelope, .. } => {
@@ -66,7 +70,11 @@ fn show(
                 let line =
                     if json { json_line(&header, &envelope) } else { message_line(&envelope, header.session, colour) };
                 writeln!(out, "{line}")?;
-                if let Some(mark) = annotations.get(envelope.seq).filter(|_| !json) {
+                if json {
+                    continue;
+                }
+                let mark = if asks_whole { context.mark(envelope.seq) } else { annotations.get(envelope.seq) };
+                if let Some(mark) = mark {
                     writeln!(out, "     ; {}", sanitize(&mark.words()))?;
                 }
             }

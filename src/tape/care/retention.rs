@@ -9,7 +9,8 @@ use super::TapeSummary;
 use crate::event::Timestamp;
 use crate::text::duration;
 
-/// `[retention]` in the configuration: applied when recording starts, never to a tape that may be written to or has a note.
+/// `[retention]` in the configuration: applied when recording starts, never to a tape that may be written to, or on which
+/// somebody noted something.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
@@ -43,8 +44,8 @@ pub struct Retention {
 pub struct OutdatedTapes {
     /// They go.
     pub gone: Vec<PathBuf>,
-    /// They stay, as somebody wrote a note on them. They count in what there is.
-    pub noted: Vec<PathBuf>,
+    /// They stay, and why: somebody noted something on them. They count in what there is.
+    pub noted: Vec<(PathBuf, &'static str)>,
 }
 
 impl Retention {
@@ -64,12 +65,13 @@ impl Retention {
             let is_old = oldest.is_some_and(|oldest| tape.header.started.0 < oldest);
             let is_much = most.is_some_and(|most| kept + tape.bytes > most);
             let is_outdated = is_old || is_much;
-            if is_outdated && tape.notes.is_empty() {
+            let why_kept = tape.why_kept();
+            if is_outdated && why_kept.is_none() {
                 outdated.gone.push(tape.path);
                 continue;
             }
             kept += tape.bytes;
-            outdated.noted.extend(Some(tape.path).filter(|_| is_outdated));
+            outdated.noted.extend(why_kept.filter(|_| is_outdated).map(|why| (tape.path, why)));
         }
         outdated
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::mcp::method;
 use crate::message::Kind;
-use crate::tape::format::{Mark, TapeError, TapeHeader};
+use crate::tape::format::{Mark, TapeAnnotations, TapeError, TapeHeader};
 use crate::tape::read::{MessageHead, TapeEntry, TapeReader, troubles};
 
 /// A tape from outside.
@@ -28,6 +28,9 @@ pub struct TapeSummary {
     pub took: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Messages that are marked, or have a comment.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub annotated: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
     /// Why the session ended; `None` where tapline was killed, or still records.
@@ -41,20 +44,8 @@ impl TapeSummary {
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn of(path: &Path) -> Result<Self, TapeError> {
         let mut entries = TapeReader::open(path)?;
-        let mut summary = Self {
-            path: path.to_owned(),
-            header: entries.header().clone(),
-            bytes: std::fs::metadata(path).map_or(0, |it| it.len()),
-            messages: 0,
-            requests: 0,
-            errors: 0,
-            tools: BTreeMap::new(),
-            took: 0,
-            notes: Vec::new(),
-            problems: Vec::new(),
-            end: None,
-        };
-        let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
+        let mut summary = Self::begun(path, entries.header().clone());
+        let (mut problems, mut missing, mut torn, mut annotations) = (Vec::new(), 0, false, TapeAnnotations::default());
         while let Some(entry) = entries.next_with(|line| summary.take_head(line)) {
             match entry {
                 TapeEntry::Message { envelope, .. } => {
@@ -66,13 +57,33 @@ impl TapeSummary {
                 TapeEntry::Mark(Mark::Peer(peer)) => summary.header.peers.learn(peer.peers),
                 TapeEntry::Mark(Mark::End { reason, .. }) => summary.end = Some(reason),
                 TapeEntry::Mark(Mark::Note { text, .. }) => summary.notes.push(text),
+                TapeEntry::Mark(Mark::Annotation(noted)) => annotations.put(noted),
                 TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => problems.push(problem),
                 TapeEntry::Torn => torn = true,
             }
         }
+        summary.annotated = annotations.all().count() as u64;
         summary.problems = troubles(&problems, missing, torn);
         Ok(summary)
+    }
+
+    /// A tape of which no more than the header was read.
+    fn begun(path: &Path, header: TapeHeader) -> Self {
+        Self {
+            path: path.to_owned(),
+            header,
+            bytes: std::fs::metadata(path).map_or(0, |it| it.len()),
+            messages: 0,
+            requests: 0,
+            errors: 0,
+            tools: BTreeMap::new(),
+            took: 0,
+            notes: Vec::new(),
+            annotated: 0,
+            problems: Vec::new(),
+            end: None,
+        }
     }
 
     fn count(&mut self, kind: &str, tool: Option<&str>, at: u64) {
@@ -96,10 +107,25 @@ impl TapeSummary {
         true
     }
 
+    /// What somebody wrote to it, or of its messages, to find it again: such a tape goes by its name only.
+    pub fn why_kept(&self) -> Option<&'static str> {
+        match (self.notes.is_empty(), self.annotated) {
+            (false, _) => Some("it has a note"),
+            (true, 0) => None,
+            (true, 1) => Some("a message of it is marked or has a comment"),
+            (true, _) => Some("messages of it are marked or have comments"),
+        }
+    }
+
     /// The server by its name, else where it is.
     pub fn server(&self) -> String {
         self.header.peers.server.as_ref().map_or_else(|| self.header.upstream.clone(), |it| it.text())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a tool's failure has.
