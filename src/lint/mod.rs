@@ -42,4 +42,5 @@ pub use self::catalogue::{LINTS, LintRule, lint_rule};
 pub use self::clients::client_names;
 pub use self::policy::{LintPolicy, Section};
 pub use self::session::SessionLint;
+pub(crate) use self::shapes::{KnownMember, known_members};
 pub use self::tape::TapeLint;

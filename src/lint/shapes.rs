@@ -58,6 +58,10 @@ struct Span {
 }
 
 impl Span {
+    fn is_always(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
+
     fn has(&self, revision: &str) -> bool {
         self.from.as_ref().is_none_or(|from| &**from <= revision) && self.to.as_ref().is_none_or(|to| revision <= &**to)
     }
@@ -76,6 +80,56 @@ pub(super) fn check_params(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
     let Some(method) = judged.message.method() else { return };
     // What needs no `params` may have none.
     check(SHAPES.params.get(method), judged.at(&["params"]).unwrap_or("{}"), ".params", judged, out);
+}
+
+/// A member of a result that every revision knows by this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KnownMember {
+    /// The JSON pointer of its object, from the result on.
+    pub(crate) object: String,
+    pub(crate) key: String,
+    /// Whether a result without it is wrong.
+    pub(crate) is_needed: bool,
+}
+
+/// The members of a result of this method whose place and type no revision disputes; none where nothing is known of the method.
+pub(crate) fn known_members(method: &str, result: &Value) -> Vec<KnownMember> {
+    let mut found = Vec::new();
+    if let Some(shape) = SHAPES.results.get(method) {
+        collect_known(shape, result, "", &mut found);
+    }
+    found
+}
+
+fn collect_known(shape: &ValueShape, value: &Value, place: &str, found: &mut Vec<KnownMember>) {
+    let known = |key: &str, is_needed| KnownMember { object: place.to_owned(), key: key.to_owned(), is_needed };
+    match (shape, value) {
+        (ValueShape::Named(name), _) => {
+            SHAPES.named.get(name).iter().for_each(|shape| collect_known(shape, value, place, found));
+        }
+        (ValueShape::Both(one, other), _) => {
+            [one, other].iter().for_each(|shape| collect_known(shape, value, place, found));
+        }
+        (ValueShape::List(inner), Value::Array(items)) => {
+            items.iter().enumerate().for_each(|(at, item)| collect_known(inner, item, &format!("{place}/{at}"), found));
+        }
+        (ValueShape::Members(shapes), Value::Object(members)) => {
+            for MemberShape { key, is_needed, shape, .. } in shapes.iter().filter(|it| it.span.is_always()) {
+                if let Some(value) = members.get(key) {
+                    found.push(known(key, *is_needed));
+                    collect_known(shape, value, &format!("{place}/{key}"), found);
+                }
+            }
+        }
+        (ValueShape::Tagged(key, tags), Value::Object(members)) => {
+            let tag = members.get(key).and_then(Value::as_str);
+            if let Some((_, _, shape)) = tags.iter().find(|(known, ..)| Some(&**known) == tag) {
+                found.push(known(key, true));
+                collect_known(shape, value, place, found);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Looks at a reply.

@@ -321,7 +321,7 @@ fn client_tried_with(client: &str, options: &[&str]) -> (i32, String, String) {
     let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/calculator-legacy-stdio.tape.jsonl");
     let client = client.replace("{replay}", &format!("{} replay {tape} --speed max", env!("CARGO_BIN_EXE_tapline")));
     let mut mock = binary::command();
-    mock.args(["mock", tape, "--no-record", "--no-control", "--mutate", "7", "--client", &client]);
+    mock.args(["mock", tape, "--no-record", "--no-control", "--mutate", "11", "--client", &client]);
     mock.args(options);
     let Output { status, stdout, stderr } = mock.stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -335,9 +335,11 @@ fn mock_tries_one_changed_reply_after_the_other_at_a_client() {
     let (last, tried) = lines.split_last().unwrap();
     let failed = tried.iter().filter(|line| line.starts_with("FAILS") && line.contains("(legal)")).count();
     assert!(tried.len() > 2 && failed > 0, "{said}{errors}");
+    let less = ["(legal): a member less that may be missing", "(illegal): a member less that must be there"];
+    assert!(less.iter().all(|it| said.contains(it)), "{said}");
     for (line, nth) in tried.iter().zip(1..) {
         assert!(
-            line.contains(&format!(" reply {nth} was changed (")) && line.contains(&format!("--mutate 7:{nth}`")),
+            line.contains(&format!(" reply {nth} was changed (")) && line.contains(&format!("--mutate 11:{nth}`")),
             "{line}"
         );
         assert!(line.starts_with("copes") || line.contains(": it ends with exit status: "), "{line}");

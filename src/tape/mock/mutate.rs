@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::lint::{KnownMember, known_members};
 use crate::mcp::meta::META;
 use crate::message::{Id, Kind, Message};
 
@@ -38,89 +39,92 @@ pub struct ReplyChange {
     pub text: String,
 }
 
+/// A result, and of what it is one.
+#[derive(Clone, Copy)]
+pub(super) struct GivenReply<'a> {
+    pub(super) message: &'a Message,
+    /// The method that was called; empty where that is not known.
+    pub(super) method: &'a str,
+}
+
 /// A change of a reply.
 struct ReplyMutation {
     name: &'static str,
     is_legal: bool,
     /// The messages in place of the reply; `None` where there is nothing to change.
-    change: fn(&Message, &mut MutationDice) -> Option<Vec<Message>>,
+    change: fn(&GivenReply<'_>, &mut MutationDice) -> Option<Vec<Message>>,
 }
 
-const MUTATIONS: [ReplyMutation; 18] = [
-    ReplyMutation { name: "white space between all tokens", is_legal: true, change: |it, _| spaced(it) },
-    ReplyMutation { name: "members in another order", is_legal: true, change: |it, _| one(&reversed(it.value()?)) },
+const MUTATIONS: [ReplyMutation; 19] = [
+    ReplyMutation { name: "white space between all tokens", is_legal: true, change: |it, _| spaced(it.message) },
+    ReplyMutation {
+        name: "members in another order",
+        is_legal: true,
+        change: |it, _| one(&reversed(it.message.value()?)),
+    },
     ReplyMutation {
         name: "every character of every text escaped",
         is_legal: true,
-        change: |it, _| one_text(&escaped(&it.value()?)),
+        change: |it, _| one_text(&escaped(&it.message.value()?)),
     },
-    ReplyMutation { name: "unknown members", is_legal: true, change: |it, _| with_unknown(it) },
+    ReplyMutation { name: "unknown members", is_legal: true, change: |it, _| with_unknown(it.message) },
     ReplyMutation {
         name: "a text of 256 KiB",
         is_legal: true,
-        change: |it, dice| edit_text(it, dice, |text| json!(text.to_owned() + &"x".repeat(256 << 10))),
+        change: |it, dice| edit_text(it.message, dice, |text| json!(text.to_owned() + &"x".repeat(256 << 10))),
     },
     ReplyMutation {
         name: "a text of emoji, right-to-left and control characters",
         is_legal: true,
-        change: |it, dice| edit_text(it, dice, |text| json!(format!("{text}👩‍👩‍👧‍👦\u{202e}txt\u{0}\u{1b}[31m\u{feff}"))),
+        change: |it, dice| {
+            edit_text(it.message, dice, |text| json!(format!("{text}👩‍👩‍👧‍👦\u{202e}txt\u{0}\u{1b}[31m\u{feff}")))
+        },
     },
     ReplyMutation {
         name: "an empty list",
         is_legal: true,
-        change: |it, dice| edit(it, dice, is_free_list, |_| json!([])),
+        change: |it, dice| edit(it.message, dice, is_free_list, |_| json!([])),
     },
-    ReplyMutation { name: "a log message before the reply", is_legal: true, change: |it, _| with_log(it) },
-    ReplyMutation { name: "the reply twice", is_legal: false, change: |it, _| Some(vec![it.clone(), it.clone()]) },
+    ReplyMutation { name: "a log message before the reply", is_legal: true, change: |it, _| with_log(it.message) },
+    ReplyMutation {
+        name: "the reply twice",
+        is_legal: false,
+        change: |it, _| Some(vec![it.message.clone(), it.message.clone()]),
+    },
     ReplyMutation {
         name: "another id",
         is_legal: false,
-        change: |it, _| Some(vec![it.with_id(&Id::from_token("\"nobody\""))?]),
+        change: |it, _| Some(vec![it.message.with_id(&Id::from_token("\"nobody\""))?]),
     },
-    ReplyMutation { name: "the id as a text", is_legal: false, change: |it, _| id_as_text(it) },
-    ReplyMutation { name: "no id", is_legal: false, change: |it, _| without(it, "id") },
-    ReplyMutation { name: "no `jsonrpc`", is_legal: false, change: |it, _| without(it, "jsonrpc") },
-    ReplyMutation { name: "neither `result` nor `error`", is_legal: false, change: |it, _| without(it, "result") },
-    ReplyMutation { name: "`result` and `error`", is_legal: false, change: |it, _| with_error(it) },
+    ReplyMutation { name: "the id as a text", is_legal: false, change: |it, _| id_as_text(it.message) },
+    ReplyMutation { name: "no id", is_legal: false, change: |it, _| without(it.message, "id") },
+    ReplyMutation { name: "no `jsonrpc`", is_legal: false, change: |it, _| without(it.message, "jsonrpc") },
     ReplyMutation {
-        name: "a member less",
+        name: "neither `result` nor `error`",
         is_legal: false,
-        change: |it, dice| {
-            edit(
-                it,
-                dice,
-                |_, value| value.as_object().is_some_and(|it| !it.is_empty()),
-                |value| {
-                    let mut members = value.as_object().cloned().unwrap_or_default();
-                    let first = members.keys().next().cloned().unwrap_or_default();
-                    members.shift_remove(&first);
-                    Value::Object(members)
-                },
-            )
-        },
+        change: |it, _| without(it.message, "result"),
     },
-    ReplyMutation {
-        name: "a value of another type",
-        is_legal: false,
-        change: |it, dice| edit(it, dice, |_, _| true, other_type),
-    },
+    ReplyMutation { name: "`result` and `error`", is_legal: false, change: |it, _| with_error(it.message) },
+    ReplyMutation { name: "a member less that may be missing", is_legal: true, change: without_optional },
+    ReplyMutation { name: "a member less that must be there", is_legal: false, change: without_needed },
+    ReplyMutation { name: "a value of another type", is_legal: false, change: with_other_type },
     ReplyMutation {
         name: "JSON that breaks off",
         is_legal: false,
-        change: |it, _| Some(vec![Message::new(it.raw().slice(..it.raw().len() * 2 / 3))]),
+        change: |it, _| Some(vec![Message::new(it.message.raw().slice(..it.message.raw().len() * 2 / 3))]),
     },
 ];
 
 /// What is said in place of a reply, and what was done to it; `nth`: which reply of the session it is, from 1.
-pub(super) fn mutated(reply: &Message, plan: MutationPlan, nth: u64) -> (Vec<Message>, Option<ReplyChange>) {
-    let as_it_is = (vec![reply.clone()], None);
-    if reply.kind() != Kind::Result || plan.only.is_some_and(|only| only != nth) {
+pub(super) fn mutated(reply: GivenReply<'_>, plan: MutationPlan, nth: u64) -> (Vec<Message>, Option<ReplyChange>) {
+    let as_it_is = (vec![reply.message.clone()], None);
+    if reply.message.kind() != Kind::Result || plan.only.is_some_and(|only| only != nth) {
         return as_it_is;
     }
     let mut dice = MutationDice(plan.seed ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for _ in 0..MUTATIONS.len() {
         let mutation = &MUTATIONS[dice.below(MUTATIONS.len())];
-        if let Some(messages) = (mutation.change)(reply, &mut dice) {
+        if let Some(messages) = (mutation.change)(&reply, &mut dice) {
             let ReplyMutation { is_legal, name, .. } = *mutation;
             let (kind, seed) = (if is_legal { "legal" } else { "illegal" }, plan.seed);
             let text = format!("reply {nth} was changed ({kind}): {name}; `--mutate {seed}:{nth}` changes it alone");
@@ -224,6 +228,39 @@ fn without(reply: &Message, key: &str) -> Option<Vec<Message>> {
     one(&Value::Object(members))
 }
 
+/// Members of which one at least has to be there, though each of them may be missing.
+const ONE_OF_THEM: [&str; 2] = ["text", "blob"];
+
+/// What the server can do is not taken away: it does it all the same, and a client may rely on what it was told.
+fn without_optional(reply: &GivenReply<'_>, dice: &mut MutationDice) -> Option<Vec<Message>> {
+    let may_go = |it: &KnownMember| {
+        !it.is_needed && !ONE_OF_THEM.contains(&&*it.key) && !it.object.split('/').any(|it| it == "capabilities")
+    };
+    edit_member(reply, dice, may_go, |members, key| drop(members.shift_remove(key)))
+}
+
+fn without_needed(reply: &GivenReply<'_>, dice: &mut MutationDice) -> Option<Vec<Message>> {
+    edit_member(reply, dice, |it| it.is_needed, |members, key| drop(members.shift_remove(key)))
+}
+
+fn with_other_type(reply: &GivenReply<'_>, dice: &mut MutationDice) -> Option<Vec<Message>> {
+    edit_member(reply, dice, |_| true, |members, key| members[key] = other_type(&members[key]))
+}
+
+/// Changes a member that the protocol knows, of those that fit.
+fn edit_member(
+    reply: &GivenReply<'_>,
+    dice: &mut MutationDice,
+    fits: impl Fn(&KnownMember) -> bool,
+    change: impl Fn(&mut Map<String, Value>, &str),
+) -> Option<Vec<Message>> {
+    let mut value = reply.message.value()?;
+    let known: Vec<_> = known_members(reply.method, value.get("result")?).into_iter().filter(fits).collect();
+    let KnownMember { object, key, .. } = known.get(dice.below(known.len()))?;
+    change(value.pointer_mut(&format!("/result{object}"))?.as_object_mut()?, key);
+    one(&value)
+}
+
 fn edit_text(reply: &Message, dice: &mut MutationDice, change: impl Fn(&str) -> Value) -> Option<Vec<Message>> {
     edit(reply, dice, is_free_text, |value| change(value.as_str().unwrap_or_default()))
 }
@@ -296,6 +333,35 @@ mod tests {
 
     use super::*;
 
+    fn called<'a>(message: &'a Message, method: &'a str) -> GivenReply<'a> {
+        GivenReply { message, method }
+    }
+
+    #[test]
+    fn members_that_may_be_missing_are_told_from_those_that_must_be_there() {
+        let reply = Message::new(
+            r#"{"jsonrpc":"2.0","id":7,"result":{"contents":[{"uri":"a:b","mimeType":"text/plain","text":"é"}],"_meta":{"a":1},"own":{"b":2}}}"#,
+        );
+        let mut gone = HashSet::new();
+        for nth in 1..600 {
+            let plan = MutationPlan { seed: 11, only: None };
+            let (messages, change) = mutated(called(&reply, "resources/read"), plan, nth);
+            let change = change.unwrap();
+            let Some((_, what)) = change.text.split_once("a member less that ") else { continue };
+            let now = messages[0].value().unwrap();
+            let left =
+                ["/contents", "/contents/0/uri", "/contents/0/mimeType", "/contents/0/text", "/_meta/a", "/own/b"];
+            let missing = left.into_iter().find(|it| now.pointer(&format!("/result{it}")).is_none());
+            gone.insert((change.is_legal, what.split(';').next().unwrap().to_owned(), missing));
+            // Of a method of nobody's nothing is known.
+            let (_, other) = mutated(called(&reply, "own/method"), plan, nth);
+            assert!(!other.unwrap().text.contains("a member less"));
+        }
+        let may = (true, "may be missing".to_owned(), Some("/contents/0/mimeType"));
+        let must = |it| (false, "must be there".to_owned(), Some(it));
+        assert_eq!(gone, HashSet::from([may, must("/contents"), must("/contents/0/uri")]));
+    }
+
     #[test]
     fn legal_changes_leave_what_only_some_texts_and_lists_may_be() {
         let raw = r#"{"id":7,"result":{"protocolVersion":"2025-11-25","content":[{"type":"text","text":"é"}],"structuredContent":{"text":"a","tools":[1]},
@@ -303,7 +369,7 @@ mod tests {
         let (reply, mut seen) = (Message::new(raw), 0);
         for nth in 1..600 {
             let plan = MutationPlan { seed: 3, only: None };
-            let (messages, change) = mutated(&reply, plan, nth);
+            let (messages, change) = mutated(called(&reply, "tools/list"), plan, nth);
             let Some(change) =
                 change.filter(|it| it.text.contains("): a text of ") || it.text.contains("an empty list"))
             else {
@@ -329,7 +395,7 @@ mod tests {
         let mut seen = HashSet::new();
         for nth in 1..400 {
             let plan = MutationPlan { seed: 5, only: None };
-            let (messages, told) = mutated(&reply, plan, nth);
+            let (messages, told) = mutated(called(&reply, "tools/call"), plan, nth);
             let ReplyChange { is_legal, text: told } = told.expect("something can be done to it");
             assert_ne!(messages, std::slice::from_ref(&reply), "{told}");
             let is_json = messages.iter().all(|message| message.value().is_some());
@@ -342,10 +408,13 @@ mod tests {
                     "{told}"
                 );
             }
-            assert_eq!(mutated(&reply, plan, nth).0, messages);
-            assert_eq!(mutated(&reply, MutationPlan { seed: 5, only: Some(nth) }, nth).0, messages);
+            assert_eq!(mutated(called(&reply, "tools/call"), plan, nth).0, messages);
             assert_eq!(
-                mutated(&reply, MutationPlan { seed: 5, only: Some(nth + 1) }, nth).0,
+                mutated(called(&reply, "tools/call"), MutationPlan { seed: 5, only: Some(nth) }, nth).0,
+                messages
+            );
+            assert_eq!(
+                mutated(called(&reply, "tools/call"), MutationPlan { seed: 5, only: Some(nth + 1) }, nth).0,
                 std::slice::from_ref(&reply)
             );
             let (_, name) = told.split_once("): ").expect("it says what was done");

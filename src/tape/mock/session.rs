@@ -10,7 +10,7 @@ use super::fallback::ForwardedSession;
 use super::key::{RequestForm, RequestKey, client_of, is_modern};
 use super::live::{LiveIds, as_live};
 use super::miss::MissedRequest;
-use super::mutate::{MutationPlan, mutated};
+use super::mutate::{GivenReply, MutationPlan, mutated};
 use super::script::{MockedAct, MockedMessage, SessionBeginning};
 use super::{LiveValues, MockOrder, MockRepeats, TapeMock};
 use crate::mcp::error_code::ErrorCode;
@@ -53,6 +53,8 @@ pub(super) struct MockSession<'a> {
     secrets: HashMap<String, String>,
     /// Results that were given so far.
     results: u64,
+    /// What the client called and has no reply to yet; only where replies are changed.
+    called: HashMap<Id, String>,
 }
 
 /// A recorded exchange that goes on now.
@@ -73,8 +75,8 @@ struct OngoingExchange {
 impl<'a> MockSession<'a> {
     pub(super) fn new(mock: &'a TapeMock) -> Self {
         let (home, homes, asked, playing, begun, initialize) = Default::default();
-        let (ids, secrets) = Default::default();
-        Self { mock, home, homes, asked, position: 0, playing, begun, initialize, ids, secrets, results: 0 }
+        let (ids, secrets, called) = Default::default();
+        Self { mock, home, homes, asked, position: 0, playing, begun, initialize, ids, secrets, results: 0, called }
     }
 
     /// When something is to be said next, whatever the client does.
@@ -85,7 +87,10 @@ impl<'a> MockSession<'a> {
     /// Takes in what the client said, and plays what is due.
     pub(super) fn hear(&mut self, message: &Message, now: Instant, effects: &mut Vec<MockEffect>) {
         match message.kind() {
-            Kind::Request => self.request(message, now, effects),
+            Kind::Request => {
+                self.remember_call(message);
+                self.request(message, now, effects);
+            }
             Kind::Notification => self.notification(message, now, effects),
             Kind::Result | Kind::Error => self.answer(message, now, effects),
             Kind::Batch => message.elements().iter().for_each(|element| self.hear(element, now, effects)),
@@ -121,12 +126,20 @@ impl<'a> MockSession<'a> {
         }
     }
 
+    fn remember_call(&mut self, request: &Message) {
+        if let (Some(id), Some(method), Some(_)) = (request.id(), request.method(), *self.mock.mutations.lock()) {
+            self.called.insert(id.clone(), method.to_owned());
+        }
+    }
+
     /// Says something else in place of a result, where the plan says so.
     fn mutate(&mut self, effect: MockEffect, plan: MutationPlan, effects: &mut Vec<MockEffect>) {
         match effect {
             MockEffect::Say(message) if message.kind() == Kind::Result => {
                 self.results += 1;
-                let (messages, change) = mutated(&message, plan, self.results);
+                let method = message.id().and_then(|id| self.called.remove(id)).unwrap_or_default();
+                let reply = GivenReply { message: &message, method: &method };
+                let (messages, change) = mutated(reply, plan, self.results);
                 self.mock.note_mutation(self.results, change.as_ref());
                 effects.extend(change.map(|change| MockEffect::Log(change.text)));
                 effects.extend(messages.into_iter().map(MockEffect::Say));
