@@ -1,15 +1,15 @@
 //! What people note of messages whose tape is closed: written to the file, many at a time where a person is faster than the disk.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::control::registry::Registry;
+use crate::control::recorder_elsewhere;
 use crate::event::{Annotation, Level, LogLine};
 use crate::journal::{Journal, Unwritten};
-use crate::tape::care::{self, TapeSummary};
+use crate::tape::care;
 
 /// What waits to be written to closed tapes; one thread writes it, one tape after the other.
 #[derive(Clone, Default)]
@@ -33,9 +33,9 @@ impl ClosedTapes {
             // Not in the loop's head, where the lock would be held while it is written.
             let next = self.waiting.lock().pop_first();
             let Some((path, annotations)) = next else { return };
-            let written = match is_recorded_elsewhere(&path) {
-                true => Err("another tapline may still record to it".to_owned()),
-                false => care::annotate(&path, &annotations).map_err(|error| error.to_string()),
+            let written = match recorder_elsewhere(&path) {
+                Some(entry) => Err(format!("{} records to it", entry.words())),
+                None => care::annotate(&path, &annotations).map_err(|error| error.to_string()),
             };
             if let Err(why) = written {
                 let text = format!("marks and comments last while this is open, and are not on the tape: {why}");
@@ -43,11 +43,4 @@ impl ClosedTapes {
             }
         }
     }
-}
-
-/// Whether a tape has no end, and another tapline runs.
-fn is_recorded_elsewhere(path: &Path) -> bool {
-    let is_other = |pid: u32| pid != std::process::id();
-    let may_be = Registry::of_user().list().iter().any(|it| is_other(it.pid));
-    may_be && TapeSummary::of(path).is_ok_and(|tape| tape.end.is_none())
 }

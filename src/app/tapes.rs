@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Executor;
 use super::replays;
+use crate::control::recorder_elsewhere;
 use crate::event::{AnnotateRequest, Command, Event, Level, LogLine, ReplayEvent, Speed, TapeEdit, TapeInfo};
 use crate::journal::Journal;
 use crate::proxy::front::routes::{Mount, Mounts};
@@ -73,7 +74,10 @@ impl Executor {
             let is_recorded = || journal.is_recorded(path.clone()).blocking_recv().unwrap_or_default();
             let done = match is_kept {
                 true if is_recorded() => Err("a session is being recorded to it".to_owned()),
-                true => tape::care::tend(&path, &edit),
+                true => match recorder_elsewhere(&path) {
+                    Some(entry) => Err(format!("{} records to it; end that session first", entry.words())),
+                    None => tape::care::tend(&path, &edit),
+                },
                 false => Err("it is not kept here".to_owned()),
             };
             if let Err(why) = done {

@@ -1,6 +1,8 @@
 //! One control address from afar: its events as they come, commands to it.
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -96,6 +98,16 @@ impl Remote {
         let path = feed.map_or_else(|| "/commands".to_owned(), |feed| format!("/commands?feed={feed}"));
         let broken = |error: serde_json::Error| ClientError::Broken { address: self.address, why: error.to_string() };
         self.post(path, serde_json::to_vec(command).map_err(broken)?).await
+    }
+
+    /// Whether it records a session to this file.
+    ///
+    /// # Errors
+    /// Where the address refuses the connection or the token.
+    pub async fn records(&self, tape: &Path) -> Result<bool, ClientError> {
+        let body = tape.as_os_str().as_bytes().to_vec();
+        let response = self.request(Method::POST, "/recorded".to_owned(), body).await?;
+        Ok(words(response).await.trim() == "true")
     }
 
     async fn post(&self, path: String, body: Vec<u8>) -> Result<(), ClientError> {

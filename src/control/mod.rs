@@ -13,6 +13,7 @@ mod feed_writer;
 pub mod hub;
 pub mod merge;
 mod name;
+mod recording;
 pub mod registry;
 pub mod server;
 mod token;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Event;
 
 pub use name::short_name;
+pub use recording::recorder_elsewhere;
 pub use token::ControlToken;
 
 /// The header in which `/events` names the feed, for `?feed=` of `/commands`.

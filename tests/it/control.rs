@@ -1,13 +1,15 @@
 //! The control address: what it tells, what it carries out, and what it refuses.
 
+use std::path::{Path, PathBuf};
+
 use tapline::control::client::{ClientError, Remote};
 use tapline::control::{ControlToken, FeedLine};
 use tapline::envelope::{Direction, Outcome};
-use tapline::event::{Command, Decision, Event, Landmark};
+use tapline::event::{Command, Decision, Event, Landmark, TapeEdit};
 use tapline::message::Message;
 
 use crate::support::watched::{Place, Screen, answering, settle};
-use crate::support::{Client, Server, tapline_binary};
+use crate::support::{Binary, Client, Server, tapline_binary};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const EDIT: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"b","arguments":{}}}"#;
@@ -147,4 +149,57 @@ async fn control_commands_are_all_or_nothing() {
     let mut screen = Screen::on(&entry).await;
     let before = screen.until(|event| if let Event::Holding(it) = event { Some(it) } else { None }).await;
     assert!(!before.on, "half of a bad request is not carried out");
+}
+
+/// Where a session is recorded: `--tapes` is relative to where a tapline was started.
+async fn recording(place: &Place, dir: &Path) -> (Binary, PathBuf) {
+    let mut command = place.command();
+    command.current_dir(dir);
+    let tapline =
+        Binary::run_as(command, &["--name", "weather", "--tapes", "tapes", "--upstream", &answering().await]).await;
+    tapline.client().await.call(CALL).await;
+    let mut screen = Screen::on(&place.entry(&tapline)).await;
+    loop {
+        screen.command(Command::ListTapes).await;
+        let tapes = screen.until(|event| if let Event::Tapes(tapes) = event { Some(tapes) } else { None }).await;
+        if let Some(tape) = tapes.first() {
+            return (tapline, dir.join(&tape.path).canonicalize().unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_tape_is_changed_by_nobody_else_and_it_is_said_who_records_it() {
+    let (place, dir) = (Place::new(), tempfile::tempdir().unwrap());
+    let (tapline, path) = recording(&place, dir.path()).await;
+    let who = "records to it; end that session first";
+    let name = format!("tapline `weather` (process {}, http://", tapline.process());
+    let tape = |arguments: &[&str]| {
+        let output = place.command().arg("tape").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let given = path.to_str().unwrap();
+    for arguments in [
+        &["rm", given][..],
+        &["rm", "--dry-run", given],
+        &["rename", given, "x"],
+        &["pack", given],
+        &["note", given, "x"],
+        &["redact", "--in-place", given],
+    ] {
+        let (status, said) = tape(arguments);
+        assert!(status == Some(1) && said.contains(who) && said.contains(&name), "{arguments:?}: {said}");
+    }
+    let tapes = path.parent().unwrap().to_str().unwrap();
+    let other = Binary::run_as(place.command(), &["--tapes", tapes, "--upstream", &answering().await]).await;
+    let mut screen = Screen::on(&place.entry(&other)).await;
+    screen.command(Command::TendTape { tape: path.clone(), edit: TapeEdit::Delete }).await;
+    screen.until(|event| matches!(event, Event::Log(line) if line.text.contains(who)).then_some(())).await;
+    // What a tapline left that was killed has no end, either.
+    let left = path.with_file_name("left.tape.jsonl");
+    std::fs::copy(&path, &left).unwrap();
+    assert_eq!(tape(&["rm", left.to_str().unwrap()]), (Some(0), String::new()));
+    tapline.signal("TERM");
+    assert_eq!(tapline.end().await.0.code(), Some(143));
+    assert_eq!(tape(&["rm", given]), (Some(0), String::new()));
 }

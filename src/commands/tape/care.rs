@@ -11,6 +11,7 @@ use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
 use crate::cli::{TapeRedactArgs, TapeRmArgs, VerifyFormArg};
 use crate::commands::help::print;
 use crate::commands::output::check_out;
+use crate::control::recorder_elsewhere;
 use crate::exit::{self, ExitError};
 use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::care::{self, OutdatedTapes, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
@@ -136,14 +137,18 @@ fn verdict_sarif(path: &Path, found: &Verification) -> Vec<Value> {
 fn closed(shelf: &TapeShelf, given: &Path) -> Result<PathBuf, ExitError> {
     let path = shelf.find(given)?;
     check_is_file(&path).map_err(ExitError::usage)?;
-    let summary = TapeSummary::of(&path).map_err(ExitError::usage)?;
-    if may_be_written(summary.end.as_deref()) {
-        return Err(ExitError::from(anyhow!(
-            "{} may still be written to: it has no end, and a tapline runs; end the session first",
-            path.display()
-        )));
-    }
+    TapeReader::open(&path).map_err(ExitError::usage)?;
+    check_is_closed(&path).map_err(anyhow::Error::msg)?;
     Ok(path)
+}
+
+/// # Errors
+/// Where a tapline records to it, which goes on to what is no longer there, or between what is written meanwhile.
+fn check_is_closed(path: &Path) -> Result<(), String> {
+    match recorder_elsewhere(path) {
+        Some(entry) => Err(format!("{}: {} records to it; end that session first", path.display(), entry.words())),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCode, ExitError> {
@@ -229,10 +234,12 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     let mut status = ExitCode::SUCCESS;
     for path in &chosen {
         // What is no tape is not ours to remove.
-        let removed = match check_is_file(path).and_then(|()| TapeReader::open(path)) {
-            Err(error) => Err(error.to_string()),
-            Ok(_) if args.dry_run => Ok(()),
-            Ok(_) => std::fs::remove_file(path).map_err(|error| format!("cannot remove {}: {error}", path.display())),
+        let is_tape = check_is_file(path).and_then(|()| TapeReader::open(path)).map_err(|error| error.to_string());
+        let removed = match is_tape.and_then(|_| check_is_closed(path)) {
+            Ok(()) if !args.dry_run => {
+                std::fs::remove_file(path).map_err(|error| format!("cannot remove {}: {error}", path.display()))
+            }
+            checked => checked,
         };
         match removed {
             Ok(()) => {

@@ -4,10 +4,14 @@
 //! - `POST /commands[?feed=N]`: [`Command`]s, one a line. `feed` says which screen speaks (the answer to `/events` names
 //!   it): [`Command::Resync`] is for that one, and [`Command::Quit`] takes leave of it. A tapline is never ended from
 //!   here, and opens no tape: the answer would go to all.
+//! - `POST /recorded`: `true` where a session is being recorded to the file whose path is the body, else `false`.
 //! - `GET /metrics`: the figures, for a scraper that can send a bearer token.
 //! - `GET /healthz`: whether it lives; the only thing that takes no token.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -168,6 +172,7 @@ fn router(door: ControlServer) -> Router {
     Router::new()
         .route("/events", get(events))
         .route("/commands", post(commands))
+        .route("/recorded", post(recorded))
         .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(door.clone(), with_token))
         .route("/healthz", get(async || "ok\n"))
@@ -303,6 +308,13 @@ async fn commands(State(door): State<Arc<ControlServer>>, request: Request) -> R
         door.command(feed, command)?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn recorded(State(door): State<Arc<ControlServer>>, path: Bytes) -> String {
+    let path = PathBuf::from(OsStr::from_bytes(&path));
+    // A journal that has ended records nothing.
+    let is_recorded = door.journal.is_recorded(path).await.unwrap_or_default();
+    format!("{is_recorded}\n")
 }
 
 fn feed(uri: &Uri) -> Option<u64> {

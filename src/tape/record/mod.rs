@@ -37,6 +37,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Buffers larger than this are given back to the system once written.
 const KEPT_BUFFER: usize = 1 << 20;
 
+fn is_same_file(one: &Path, other: &Path) -> std::io::Result<bool> {
+    Ok(one.canonicalize()? == other.canonicalize()?)
+}
+
 /// Is told of each tape that is closed.
 type ClosedTapeListener = Box<dyn Fn(&Path) + Send + Sync>;
 
@@ -174,7 +178,10 @@ impl Recorder {
 
     /// Whether an open session is recorded to this file.
     pub fn records(&self, path: &Path) -> bool {
-        self.tapes.values().any(|tape| *tape.path == *path)
+        // The way to it may be another: a link, or a directory that was given relative to where we are.
+        let is_same =
+            |tape: &Path| tape.file_name() == path.file_name() && is_same_file(tape, path).unwrap_or_default();
+        self.tapes.values().any(|tape| *tape.path == *path || is_same(&tape.path))
     }
 
     /// Formats a message into its session's buffer; [`Recorder::flush`] writes it.
