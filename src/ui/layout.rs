@@ -291,9 +291,15 @@ pub(crate) fn held_rows(inner: Rect, held: usize, released: usize) -> usize {
     if released == 0 { rows } else { rows.saturating_sub(released.min(rows / 3) + 1).max(held.min(rows / 2)) }
 }
 
+/// What is said of keys in a window in which nobody sees what they do; true for as long as it is so small.
+pub(crate) const TOO_SMALL: &str = "keys need 40x10; ctrl c quits";
+
 /// Moves all windows so that what they must show is in them.
 pub(crate) fn fit(model: &mut Model, area: Rect) {
-    model.viewport = viewport(area);
+    let was_tiny = std::mem::replace(&mut model.viewport, viewport(area)).tiny;
+    if was_tiny && !model.viewport.tiny && model.notice.as_ref().is_some_and(|notice| notice.text == TOO_SMALL) {
+        model.notice = None;
+    }
     let sessions_shown = model.viewport.wide && model.screen == ScreenKind::Messages && model.tape.is_none();
     if model.pane == Pane::Sessions && !sessions_shown {
         model.pane = Pane::List;

@@ -13,6 +13,7 @@ use crate::ui::help::marked_action;
 use crate::ui::host::{Exit, ScreenInput};
 use crate::ui::key_press::KeyPress;
 use crate::ui::keymap::{Action, command, meaning};
+use crate::ui::layout::TOO_SMALL;
 use crate::ui::model::popup::{Help, Popup, Prefix};
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Effect, Model, Pane, ScreenKind};
@@ -58,7 +59,7 @@ fn press(model: &mut Model, key: &KeyPress, event: Option<KeyEvent>) {
     // What was said has been read, and may no longer be true.
     model.notice = None;
     if model.viewport.tiny {
-        return model.warn("keys need 40x10; ctrl c quits");
+        return model.warn(TOO_SMALL);
     }
     // Keys may come faster than drawings, and these look at what is under the cursor of the detail.
     if model.pane == Pane::Detail || matches!(model.popup, Some(Popup::Prefix(_))) {

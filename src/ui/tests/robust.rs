@@ -169,7 +169,9 @@ fn keys_decide_on_nothing_where_the_screen_is_too_small_to_show_it() {
         assert!(rig.commands().is_empty());
         assert!(rig.picture().starts_with("keys need 40x10; ctrl c quits"), "{}", rig.picture());
         rig.resize(80, 24);
-        assert!(!rig.picture().contains("answer them"), "no question waits unseen");
+        let picture = rig.picture();
+        assert!(!picture.contains("answer them"), "no question waits unseen");
+        assert!(!picture.contains("keys need"), "it is large enough now: {picture}");
     }
 }
 
