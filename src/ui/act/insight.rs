@@ -6,7 +6,7 @@ use crate::message::Kind;
 use crate::text::{self, micros_with_unit};
 use crate::ui::keymap::with_keys;
 use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
-use crate::ui::model::popup::{Pager, PagerSubject, Popup};
+use crate::ui::model::popup::{Pager, PagerSubject, Popup, SessionPart};
 use crate::ui::model::summary::{plural, summary};
 use crate::ui::model::{Model, age, sent_at};
 
@@ -91,8 +91,8 @@ fn text_of(model: &Model, subject: &PagerSubject) -> Option<(Option<String>, Str
             let row = model.messages().0.get(*call)?;
             Some((None, why_text(model, &row, standing.as_deref())))
         }
-        PagerSubject::Timeline(near) => timeline_text(model, *near).map(|(title, text)| (Some(title), text)),
-        PagerSubject::Sequence(near) => sequence_text(model, *near).map(|(title, text)| (Some(title), text)),
+        PagerSubject::Timeline(part) => timeline_text(model, *part).map(|(title, text)| (Some(title), text)),
+        PagerSubject::Sequence(part) => sequence_text(model, *part).map(|(title, text)| (Some(title), text)),
     }
 }
 
@@ -274,10 +274,31 @@ fn room(model: &Model) -> usize {
     usize::from(model.viewport.width).saturating_sub(8)
 }
 
+/// The part of the session of a message that is of interest at the cursor: on the newest, what comes next, too.
+fn part_at(model: &Model, near: Seq) -> SessionPart {
+    let is_newest = model.tape.is_none() && model.messages().0.newest_beside(near) == Some(near);
+    if is_newest || (model.tape.is_none() && model.list().follows()) {
+        SessionPart::Newest(near)
+    } else {
+        SessionPart::Around(near)
+    }
+}
+
+/// The message that a part is around, as things stand.
+fn middle_of(model: &Model, part: SessionPart) -> Option<Seq> {
+    match part {
+        SessionPart::Around(near) => Some(near),
+        SessionPart::Newest(near) => model.messages().0.newest_beside(near),
+    }
+}
+
 /// How much of a session is shown, where that is not all.
-fn part_words(shown: usize, all: Option<u64>, near: Seq) -> String {
+fn part_words(shown: usize, all: Option<u64>, part: SessionPart) -> String {
     let of = all.filter(|all| *all > shown as u64).map(|all| format!(" of {all}")).unwrap_or_default();
-    format!(", {shown}{of}, around {near}")
+    match part {
+        SessionPart::Around(near) => format!(", {shown}{of}, around {near}"),
+        SessionPart::Newest(_) => format!(", {shown}{of}, the newest"),
+    }
 }
 
 /// Columns of the numbers.
@@ -288,8 +309,9 @@ fn number_width<'a>(numbers: impl Iterator<Item = &'a Envelope>) -> usize {
 /// `g t`: the exchanges of the session around the message, each as a bar over its time.
 pub(super) fn timeline(model: &mut Model) {
     let Some(near) = model.selected().map(|row| row.envelope.seq) else { return };
-    match timeline_text(model, near) {
-        Some((title, _)) => open(model, title, PagerSubject::Timeline(near)),
+    let part = part_at(model, near);
+    match timeline_text(model, part) {
+        Some((title, _)) => open(model, title, PagerSubject::Timeline(part)),
         None => model.notify("no request of this session is here"),
     }
 }
@@ -319,8 +341,8 @@ fn call_span(model: &Model, row: &MessageRow) -> CallSpan {
     }
 }
 
-fn timeline_text(model: &Model, near: Seq) -> Option<(String, String)> {
-    let (rows, _) = model.messages();
+fn timeline_text(model: &Model, part: SessionPart) -> Option<(String, String)> {
+    let (rows, near) = (model.messages().0, middle_of(model, part)?);
     let session = rows.get(near)?.envelope.session;
     let (requests, is_cut) = rows.around(near, MOST, |row| row.envelope.kind() == Kind::Request);
     let calls: Vec<_> = requests.iter().map(|row| (&row.envelope, call_span(model, row))).collect();
@@ -348,24 +370,25 @@ fn timeline_text(model: &Model, near: Seq) -> Option<(String, String)> {
         format!("{seq:>number$} {} {} {time:>7}\n", text::pad(&subject, name), text::pad(&bar, bars))
     });
     let of = model.observed.sessions.get(session).filter(|_| model.tape.is_none()).map(|row| row.stats.requests);
-    let part = if is_cut { part_words(calls.len(), of, near) } else { String::new() };
+    let part = if is_cut { part_words(calls.len(), of, part) } else { String::new() };
     Some((format!("timeline, {} in all{part}", micros_with_unit(all)), lines.collect()))
 }
 
 /// `g d`: the messages of the session around the message as a sequence diagram.
 pub(super) fn sequence(model: &mut Model) {
     let Some(near) = model.selected().map(|row| row.envelope.seq) else { return };
-    if let Some((title, _)) = sequence_text(model, near) {
-        open(model, title, PagerSubject::Sequence(near));
+    let part = part_at(model, near);
+    if let Some((title, _)) = sequence_text(model, part) {
+        open(model, title, PagerSubject::Sequence(part));
     }
 }
 
-fn sequence_text(model: &Model, near: Seq) -> Option<(String, String)> {
-    let (rows, _) = model.messages();
+fn sequence_text(model: &Model, part: SessionPart) -> Option<(String, String)> {
+    let (rows, near) = (model.messages().0, middle_of(model, part)?);
     let session = rows.get(near)?.envelope.session;
     let (messages, is_cut) = rows.around(near, MOST, |_| true);
     let of = model.observed.sessions.get(session).filter(|_| model.tape.is_none()).map(|row| row.messages);
-    let part = if is_cut { part_words(messages.len(), of, near) } else { String::new() };
+    let part = if is_cut { part_words(messages.len(), of, part) } else { String::new() };
     // Columns between the two lines; the number and the lines themselves stand beside them.
     let number = number_width(messages.iter().map(|row| &*row.envelope));
     let lane = room(model).saturating_sub(number + 3).clamp(20, 60);

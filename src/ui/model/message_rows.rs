@@ -177,6 +177,17 @@ impl MessageRows {
         (before, is_cut)
     }
 
+    /// The newest message of the session of a message.
+    pub(crate) fn newest_beside(&self, near: Seq) -> Option<Seq> {
+        let session = self.get(near)?.envelope.session;
+        let is_of_it = |position: usize| match self.outline_at(position).and_then(|outline| self.outlines.get(outline))
+        {
+            Some((of, _)) => of == session,
+            None => self.at(position).is_some_and(|row| row.envelope.session == session),
+        };
+        (self.find(near).ok()?..self.len()).rev().find(|position| is_of_it(*position)).and_then(|at| self.seq_at(at))
+    }
+
     /// What the row there has in common with others.
     pub(super) fn outline_at(&self, position: usize) -> Option<OutlineId> {
         let (block, place) = self.place_at(position)?;

@@ -52,9 +52,17 @@ pub(crate) enum PagerSubject {
     Text,
     /// Why this call has no reply, with what the core saw of it.
     Why(Seq, Option<Box<CallStanding>>),
-    /// Of the session of this message, around it.
-    Timeline(Seq),
-    Sequence(Seq),
+    Timeline(SessionPart),
+    Sequence(SessionPart),
+}
+
+/// Which messages of a session a text is about, where that has too many.
+#[derive(Clone, Copy)]
+pub(crate) enum SessionPart {
+    /// Those around this one.
+    Around(Seq),
+    /// The newest; this was the newest when it was asked for.
+    Newest(Seq),
 }
 
 /// A long text by itself.

@@ -152,7 +152,29 @@ fn part_of_a_long_session_says_that_it_is_one_and_has_the_message_at_the_cursor(
         assert!(picture.contains("#999051"), "{keys}: half of them before it: {picture}");
     }
     let picture = rig.press("esc : 1 0 0 0 2 0 0 enter g t").picture();
-    assert!(picture.contains(" #999701 ") && picture.contains("around #1000200"), "{picture}");
+    assert!(picture.contains(" #999701 ") && picture.contains("the newest"), "{picture}");
+}
+
+#[test]
+fn diagrams_asked_for_on_the_newest_message_go_on_with_what_comes() {
+    let mut rig = busy(120, 36);
+    let mut world = world();
+    let mut calls = |rig: &mut super::rig::Rig, id: u32, name: &str| {
+        for id in id..id + 600 {
+            let call = world.call(2, id, name, "{}");
+            rig.on_event(passed(call));
+        }
+    };
+    calls(&mut rig, 100, "before");
+    for (keys, id) in [("G g d", 1_000), ("g t", 2_000)] {
+        let picture = rig.press(keys).picture();
+        assert!(picture.contains("the newest"), "{picture}");
+        calls(&mut rig, id, &format!("later_{id}"));
+        rig.model.tick(rig.model.now.plus_micros(1_000_000));
+        let picture = rig.press("G").picture();
+        assert!(picture.contains(&format!("later_{id}")), "{picture}");
+        rig.press("esc");
+    }
 }
 
 #[test]
