@@ -39,12 +39,13 @@ impl JoinedParts {
 }
 
 impl Expr {
-    pub(super) fn matches(&self, envelope: &Envelope, context: &dyn MessageContext) -> bool {
+    /// Whether the messages match together: each test is met by one of them, or by none.
+    pub(super) fn matches(&self, together: &[&Envelope], context: &dyn MessageContext) -> bool {
         match self {
-            Self::Term(term) => term.matches(envelope, context),
-            Self::Not(inner) => !inner.matches(envelope, context),
-            Self::Every(parts) => parts.cheapest_first().all(|part| part.matches(envelope, context)),
-            Self::Any(parts) => parts.cheapest_first().any(|part| part.matches(envelope, context)),
+            Self::Term(term) => together.iter().any(|envelope| term.matches(envelope, context)),
+            Self::Not(inner) => !inner.matches(together, context),
+            Self::Every(parts) => parts.cheapest_first().all(|part| part.matches(together, context)),
+            Self::Any(parts) => parts.cheapest_first().any(|part| part.matches(together, context)),
         }
     }
 

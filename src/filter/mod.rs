@@ -85,7 +85,12 @@ impl Filter {
 
     /// Returns whether a message matches, given what is known where it is asked.
     pub fn matches_in(&self, envelope: &Envelope, context: &dyn MessageContext) -> bool {
-        self.expr.matches(envelope, context)
+        self.expr.matches(&[envelope], context)
+    }
+
+    /// Returns whether a request and its reply match as one: what one of the two says, both say.
+    pub fn matches_together(&self, request: &Envelope, reply: &Envelope, context: &dyn MessageContext) -> bool {
+        self.expr.matches(&[request, reply], context)
     }
 
     /// What it says of every message of this outline; `None` where that depends on more.

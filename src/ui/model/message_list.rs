@@ -52,6 +52,8 @@ pub(crate) struct MessageList {
     pub(crate) only: Option<SessionId>,
     /// Sessions that are shown only where nothing else is: those of a shadow.
     apart: HashSet<SessionId>,
+    /// The numbers of their rows.
+    apart_rows: Vec<Seq>,
     /// The last expression that parsed, as typed and as read.
     pub(crate) filter: Option<(String, Filter)>,
     /// The filter is kept but not applied.
@@ -270,6 +272,10 @@ impl MessageList {
             }
         }
         self.set_stale();
+        let is_apart = new && !self.apart.is_empty() && rows.get(seq).is_some_and(|row| self.is_apart(&row));
+        if let Some(at) = self.apart_rows.binary_search(&seq).err().filter(|_| is_apart) {
+            self.apart_rows.insert(at, seq);
+        }
         if new && shown {
             if self.follows() {
                 self.follow(rows);
@@ -279,12 +285,21 @@ impl MessageList {
         }
     }
 
+    fn is_apart(&self, row: &MessageRow) -> bool {
+        self.apart.contains(&row.envelope.session)
+    }
+
     /// Leaves a session out where all are shown.
     pub(crate) fn set_apart(&mut self, rows: &MessageRows, session: SessionId) {
         let was_limited = self.is_limited();
         if self.apart.insert(session) && !was_limited {
             self.refilter(rows);
         }
+    }
+
+    /// How many rows are left out because they are of such a session.
+    pub(crate) fn left_apart(&self) -> usize {
+        if self.only.is_some() { 0 } else { self.apart_rows.len() }
     }
 
     /// A request was answered: it may not be shown, or be shown, because of that.
@@ -323,22 +338,26 @@ impl MessageList {
 
     fn passes(&self, rows: &MessageRows, row: &MessageRow) -> bool {
         if !self.pairs {
-            return self.lets_through(rows, row);
+            return self.lets_through(rows, row, None);
         }
         // The row of an exchange is that of its request, and stands for its reply as well. What is held must be seen.
         let is_held = matches!(row.state, RowState::Held(_));
         let asked = row.envelope.reply_to.as_ref().and_then(|to| rows.get(to.seq));
         let reply = row.reply.and_then(|seq| rows.get(seq));
-        (asked.is_none() || is_held)
-            && (self.lets_through(rows, row) || reply.is_some_and(|reply| self.lets_through(rows, &reply)))
+        (asked.is_none() || is_held) && self.lets_through(rows, row, reply.as_ref())
     }
 
-    fn lets_through(&self, rows: &MessageRows, row: &MessageRow) -> bool {
+    /// Whether a row passes, or an exchange as a whole.
+    fn lets_through(&self, rows: &MessageRows, row: &MessageRow, reply: Option<&MessageRow>) -> bool {
         self.shows_session(row.envelope.session)
             && match &self.filter {
                 Some((_, filter)) if !self.filter_off => {
                     let (history, focus) = (self.history.as_ref(), self.focus.as_ref());
-                    filter.matches_in(&row.envelope, &ListContext { rows, history, focus })
+                    let context = ListContext { rows, history, focus };
+                    match reply {
+                        Some(reply) => filter.matches_together(&row.envelope, &reply.envelope, &context),
+                        None => filter.matches_in(&row.envelope, &context),
+                    }
                 }
                 _ => true,
             }
@@ -367,6 +386,11 @@ impl MessageList {
     pub(crate) fn rows_replaced(&mut self, rows: &MessageRows) {
         self.prepare(rows);
         self.generation += 1;
+        self.apart_rows.clear();
+        if !self.apart.is_empty() {
+            let apart = (0..rows.len()).filter_map(|at| rows.at(at)).filter(|row| self.is_apart(row));
+            self.apart_rows = apart.map(|row| row.envelope.seq).collect();
+        }
         if self.is_limited() {
             self.scan = Some(self.new_scan(Some(Vec::new())));
         }
@@ -374,7 +398,7 @@ impl MessageList {
     }
 
     fn new_scan(&self, hidden: Option<Vec<Seq>>) -> FilterScan {
-        // Who asks what came before is shown every row; a pair passes with either.
+        // Who asks what came before is shown every row; of a pair, the word may stand in either.
         let applied = self.filter.as_ref().filter(|_| !self.filter_off && !self.pairs && self.history.is_none());
         let word = applied.and_then(|(_, filter)| filter.needed_word());
         FilterScan { next: Seq(0), hidden, verdicts: OutlineVerdicts::default(), word, looked: 0, had: 0 }
@@ -385,6 +409,7 @@ impl MessageList {
         if let Some(index) = &mut self.index {
             index.drain(..index.partition_point(|seq| *seq < first));
         }
+        self.apart_rows.drain(..self.apart_rows.partition_point(|seq| *seq < first));
         self.set_stale();
         self.top = 0;
     }

@@ -25,6 +25,23 @@ fn search_in_pairs_finds_what_the_reply_says() {
 }
 
 #[test]
+fn filter_in_pairs_is_asked_of_request_and_reply_together() {
+    let mut rig = busy(120, 36);
+    let shown = |rig: &mut Rig, filter: &str| -> Vec<u64> {
+        rig.press("f ctrl-u").typing(filter).press("enter");
+        let (rows, list) = rig.model.messages();
+        (0..list.len(rows)).map(|at| list.row(rows, at).unwrap().envelope.seq.0).collect()
+    };
+    rig.press("P");
+    assert_eq!(shown(&mut rig, "~bq git_log & ~bs \"not a repository\""), [1194], "one word in each");
+    assert_eq!(shown(&mut rig, "~tool read_file & ~s & ~q"), [1191]);
+    let without = shown(&mut rig, "~tool . & !~e");
+    assert!(without.contains(&1191) && !without.contains(&1194), "its reply is an error: {without:?}");
+    rig.press("P");
+    assert_eq!(shown(&mut rig, "~bq git_log & ~bs repository"), [] as [u64; 0], "of messages by themselves");
+}
+
+#[test]
 fn search_goes_through_the_messages_around_the_end() {
     let mut rig = busy(120, 36);
     rig.press("g g");

@@ -112,6 +112,20 @@ fn sessions_of_a_shadow_are_listed_and_their_messages_shown_when_chosen() {
 }
 
 #[test]
+fn title_counts_messages_of_a_shadow_apart_whatever_is_chosen() {
+    let mut rig = busy(120, 36);
+    shadow_session(&mut rig);
+    let apart = "Messages 13 + 2 of the shadow (s)";
+    for keys in ["", "P", "P f"] {
+        if rig.press(keys).model.prompt.is_some() {
+            rig.typing("~q").press("enter");
+        }
+        let picture = rig.picture();
+        assert!(picture.contains(apart), "{keys}: {picture}");
+    }
+}
+
+#[test]
 fn resync_keeps_divergences() {
     let mut rig = busy(120, 36);
     let shadow = events(&[compared(1189, ShadowVerdict::Differs)]);

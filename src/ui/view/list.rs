@@ -63,9 +63,9 @@ fn seam_line(model: &Model, text: &str, width: usize) -> Line<'static> {
 fn title(model: &Model, width: u16) -> Line<'static> {
     let (rows, list) = model.messages();
     let name = list_name(model.tape.as_ref(), width);
-    // Those of a shadow are left out where nothing is chosen, and so not counted. In pairs replies have no row of their own.
+    // Those of a shadow are left out where it is not chosen, and so not counted. In pairs replies have no row of their own.
     let is_chosen = list.only.is_some() || list.filter.is_some() || list.pairs;
-    let all = if is_chosen { rows.len() } else { list.len(rows) };
+    let all = if is_chosen { rows.len() - list.left_apart() } else { list.len(rows) };
     let mut spans = vec![styled(model, Role::Strong, format!(" {name} {} ", grouped(all as u64)))];
     spans.extend(left_out(model).map(|words| styled(model, Role::Dim, words)));
     let apart = (rows.len() as u64).saturating_sub(all as u64);
