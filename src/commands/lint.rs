@@ -28,7 +28,8 @@ pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitEr
     let section = keys.lint.clone().unwrap_or_default();
     let policy = LintPolicy::of(section.clone(), args.level.map(Into::into), &args.allow);
     let seen_by = known_client(args.seen_by.as_deref().or(section.seen_by.as_deref()))?;
-    check_out(args.out.as_deref(), REPORT)?;
+    let read: Vec<&Path> = args.tapes.iter().map(AsRef::as_ref).collect();
+    check_out(args.out.as_deref(), REPORT, &read)?;
     let (mut tapes, mut unread, mut damaged) = (Vec::new(), None, false);
     for path in &args.tapes {
         match lint_tape(path, seen_by) {

@@ -53,7 +53,7 @@ pub(super) async fn run(
     let (path, runs) = (find(&tape, tapes, &config.keys)?, most_runs.get());
     let filter = Filter::parse(&fails).context("`--fails`").map_err(ExitError::usage)?;
     let out = out.unwrap_or_else(|| beside(&path));
-    check_out(Some(&out), "")?;
+    check_out(Some(&out), "", &[&path])?;
     let bar = progress("reading the tape");
     let tape = ReducibleTape::read(&path, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
     bar.finish_and_clear();

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -29,13 +30,29 @@ pub(in crate::commands) fn watch(bar: &ProgressBar) -> impl Fn(u64, u64) -> bool
     }
 }
 
-/// Whether a file can be written, tried before anything is done for it; what is there stays. `what`: what is written, for people.
+/// Whether a file can be written, tried before anything is done for it; what is there stays. `what`: what is written, for people;
+/// `read`: the tapes that it is made of.
 ///
 /// # Errors
-/// Where it cannot be: a mistake in how tapline was called.
-pub(in crate::commands) fn check_out(out: Option<&Path>, what: &str) -> Result<(), ExitError> {
+/// Where it cannot be, or is one of those: a mistake in how tapline was called.
+pub(in crate::commands) fn check_out(out: Option<&Path>, what: &str, read: &[&Path]) -> Result<(), ExitError> {
     let Some(path) = out else { return Ok(()) };
+    check_apart(path, read)?;
     OutFile::open(path).map(drop).with_context(|| cannot_write(what, path)).map_err(ExitError::usage)
+}
+
+/// Whether a file is none of the tapes that are read, by whatever name or link: what is made of a tape would take its place.
+///
+/// # Errors
+/// Where it is one: a mistake in how tapline was called.
+pub(in crate::commands) fn check_apart(out: &Path, read: &[&Path]) -> Result<(), ExitError> {
+    let identity = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
+    let is_read = |file| read.iter().any(|tape| identity(tape) == Some(file));
+    if identity(out).is_some_and(is_read) {
+        let text = format!("{} is the tape that is read, and would be lost; take another name", out.display());
+        return Err(ExitError::usage(anyhow::anyhow!(text)));
+    }
+    Ok(())
 }
 
 /// As [`check_out`], of a file that is to be new, in a directory that is made where it is not there.
@@ -178,7 +195,7 @@ mod tests {
         let (there, new) = (dir.path().join("a"), dir.path().join("b"));
         std::fs::write(&there, "before, and long").unwrap();
         for path in [&there, &new] {
-            assert!(check_out(Some(path), "").is_ok());
+            assert!(check_out(Some(path), "", &[]).is_ok());
         }
         assert_eq!((std::fs::read_to_string(&there).unwrap().as_str(), new.exists()), ("before, and long", false));
         for path in [&there, &new] {
@@ -188,8 +205,8 @@ mod tests {
             drop(out);
             assert_eq!(std::fs::read_to_string(path).unwrap(), "now!");
         }
-        assert!(check_out(Some(dir.path()), "").is_err() && check_out(Some(&there.join("x")), "").is_err());
-        assert!(check_out(Some(Path::new("/dev/null")), "").is_ok());
+        assert!(check_out(Some(dir.path()), "", &[]).is_err() && check_out(Some(&there.join("x")), "", &[]).is_err());
+        assert!(check_out(Some(Path::new("/dev/null")), "", &[]).is_ok());
         let below = |path: &Path| check_new(Some(&path.join("new/deep/file")));
         assert!(below(dir.path()).is_ok() && below(&there).is_err() && check_new(Some(&there)).is_err());
         assert!(!dir.path().join("new").exists(), "nothing is left of a try");

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fork::{self, ForkJob};
 use super::load::{LoadFigures, LoadPlan, play_many};
-use super::output::OutFile;
+use super::output::{OutFile, check_apart};
 use super::setup::{redact_rules, target};
 use crate::app::replays;
 use crate::cli::{ColorArg, ControlArgs, MatchArg, ReplayArgs, ReplayReportArg};
@@ -170,6 +170,9 @@ impl ReplayJob {
         if load.is_some() && matches!(args.report, ReplayReportArg::Junit | ReplayReportArg::Html) {
             let text = "`--repeat` and `--parallel` end with a table of times: `--report text` or `--report json`";
             return Err(ExitError::usage(anyhow::anyhow!(text)));
+        }
+        if let Some(out) = &args.out {
+            check_apart(out, &args.tapes.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         }
         let groups = if args.together { vec![args.tapes] } else { args.tapes.into_iter().map(|it| vec![it]).collect() };
         Ok(Self {

@@ -544,3 +544,27 @@ fn tape_that_is_not_there_is_told_in_one_way() {
         assert_eq!(output.status.code(), Some(2), "{words:?}");
     }
 }
+
+#[test]
+fn tape_that_is_read_is_not_what_is_written() {
+    let place = TempDir::new().unwrap();
+    let (tape, link) = (place.path().join("t.tape.jsonl"), place.path().join("link.txt"));
+    let demo = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl")).unwrap();
+    fs::write(&tape, &demo).unwrap();
+    std::os::unix::fs::symlink(&tape, &link).unwrap();
+    let (tape, link) = (tape.to_str().unwrap(), link.to_str().unwrap());
+    for command in [
+        &["lint", tape, "--out", link][..],
+        &["tape", "export", tape, "--format", "markdown", "--out", link],
+        &["tape", "diff", tape, tape, "--out", tape],
+        &["tape", "baseline", tape, "--out", tape],
+        &["tape", "minimise", tape, "--fails", "~e", "--out", tape, "--", "cat"],
+        &["replay", tape, "--report", "html", "--out", link, "--", "cat"],
+    ] {
+        let output = crate::support::binary::command().args(command).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+        assert!(said.contains("is the tape that is read"), "{command:?}: {said}");
+        assert_eq!(fs::read(tape).unwrap(), demo, "{command:?}");
+    }
+}

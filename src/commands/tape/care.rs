@@ -163,7 +163,7 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
             path.with_file_name(format!("{}-redacted{SUFFIX}{packed}", short_name(&path)))
         }
     };
-    check_out(Some(&to), "")?;
+    check_out(Some(&to), "", &[])?;
     let rules = RedactRules {
         headers: args.header.clone(),
         keys: args.key.clone(),

@@ -46,7 +46,7 @@ const REPORT: &str = "the report to ";
 
 pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, ExitError> {
     let paths = [shelf.find(&args.left)?, shelf.find(&args.right)?];
-    check_out(args.out.as_deref(), REPORT)?;
+    check_out(args.out.as_deref(), REPORT, &[&paths[0], &paths[1]])?;
     let bar = progress("reading the tapes");
     let both = diff::read_both(&paths, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
     let names = paths.each_ref().map(|path| short_name(path));
@@ -74,7 +74,7 @@ fn status(differs: bool, is_damaged: bool) -> ExitCode {
 
 pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
-    check_out(args.out.as_deref(), REPORT)?;
+    check_out(args.out.as_deref(), REPORT, &[&path])?;
     let bar = progress("reading the tape");
     let calls = RecordedCalls::read(&path, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
     bar.finish_and_clear();

@@ -13,7 +13,7 @@ use crate::tape::export::{ExportedTape, TapeForm, export};
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeExportArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
-    check_out(args.out.as_deref(), "")?;
+    check_out(args.out.as_deref(), "", &[&path])?;
     let bar = progress("reading the tape");
     let tape = ExportedTape::read(&path, &watch(&bar)).map_err(ExitError::usage)?;
     bar.finish_and_clear();
