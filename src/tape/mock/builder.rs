@@ -91,9 +91,7 @@ impl<'a> MockBuilder<'a> {
     /// Puts together what was found.
     pub(super) fn finish(mut self) -> MockScript {
         let script = &mut self.script;
-        self.keys.sort_unstable();
-        script.keys = self.keys.iter().map(|(key, _)| *key).collect();
-        script.by_key = self.keys.into_iter().map(|(_, at)| at).collect();
+        order_by_key(script, self.keys);
         let mut at = 0..;
         script.events.retain(|_| at.next().is_some_and(|at| !self.forgotten.contains(&at)));
         // What came of an exchange stays in its order.
@@ -149,6 +147,23 @@ impl<'a> MockBuilder<'a> {
     }
 }
 
+/// Puts the exchanges in the orders that they are looked up in.
+fn order_by_key(script: &mut MockScript, mut keys: Vec<(RequestKey, usize)>) {
+    let mut first_of = HashMap::new();
+    for (at, tape) in script.tapes.iter_mut().enumerate() {
+        tape.group = *first_of.entry(tape.client).or_insert(at);
+    }
+    let (exchanges, tapes) = (&script.exchanges, &script.tapes);
+    keys.sort_unstable_by_key(|(key, at)| (*key, exchanges[*at].was_unknown, *at));
+    script.keys = keys.iter().map(|(key, _)| *key).collect();
+    script.by_key = keys.iter().map(|(_, at)| *at).collect();
+    keys.sort_unstable_by_key(|(key, at)| {
+        let MockedExchange { was_unknown, tape, .. } = exchanges[*at];
+        (*key, was_unknown, tapes[tape].group, tape, *at)
+    });
+    script.by_tape = keys.into_iter().map(|(_, at)| at).collect();
+}
+
 /// A session of a tape that is gone through: what is not at its end yet.
 struct MockedEnds {
     /// Which of the script's.
@@ -175,6 +190,7 @@ impl MockedEnds {
             requests,
             started: header.started,
             client: None,
+            group: 0,
             troubles,
             messages,
         });

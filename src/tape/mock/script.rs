@@ -3,7 +3,9 @@
 //! What is in memory is an index: of each request what it is known by, and where it and what came of it stand. Messages are read from
 //! the file when they are said, so that a tape may be larger than memory.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 use super::builder::MockBuilder;
@@ -23,9 +25,13 @@ pub(super) struct MockScript {
     pub(super) events: Vec<MockedEvent>,
     /// Replies that are in memory.
     pub(super) kept: Vec<Message>,
-    /// What each exchange is known by, and which it is, both in the order of the first, and then of the tapes.
+    /// What each exchange is known by, in order.
     pub(super) keys: Vec<RequestKey>,
+    /// Which exchange that is. Those of one key are in the order of the tapes, the ones that no server knew behind all others.
     pub(super) by_key: Vec<usize>,
+    /// The same, those of one key in the order of their client and their tape: a mock of a million like requests finds the ones of a
+    /// tape without looking at all of them.
+    pub(super) by_tape: Vec<usize>,
     /// Requests that secrets were taken out of, in the order of the tapes.
     pub(super) redacted: Vec<RedactedRequest>,
     /// How sessions began, by the exchange with which they did.
@@ -43,6 +49,8 @@ pub(super) struct MockedTape {
     pub(super) started: Timestamp,
     /// What its client calls itself, as [`hash_of`] has it.
     pub(super) client: Option<u64>,
+    /// The first tape of the same client.
+    pub(super) group: usize,
     pub(super) troubles: Vec<String>,
     pub(super) messages: StoredMessages,
 }
@@ -133,11 +141,51 @@ impl MockScript {
         Ok(builder.finish())
     }
 
-    /// What is on the tapes for what a client says, in the order of the tapes.
+    /// Whether anything is on the tapes for what a client says.
+    pub(super) fn has(&self, key: RequestKey) -> bool {
+        !self.range(key).is_empty()
+    }
+
+    /// Whether that exchange is known by that key.
+    pub(super) fn is_known_by(&self, exchange: usize, key: RequestKey) -> bool {
+        let place = |at: usize| (self.exchanges[at].was_unknown, at);
+        self.by_key[self.range(key)].binary_search_by_key(&place(exchange), |at| place(*at)).is_ok()
+    }
+
+    /// What is on the tapes for what a client says, in the order of the tapes; without what the recorded server did not know. One that
+    /// speaks older revisions only refuses `server/discover` as a whole.
     pub(super) fn candidates(&self, key: RequestKey) -> &[usize] {
+        &self.by_key[self.known_range(key)]
+    }
+
+    /// Those of one tape.
+    pub(super) fn candidates_of_tape(&self, key: RequestKey, tape: usize) -> &[usize] {
+        let place = |tape: usize| (self.tapes[tape].group, tape);
+        self.run(key, |other| place(other).cmp(&place(tape)))
+    }
+
+    /// Those of the tapes of one client.
+    pub(super) fn candidates_of_client(&self, key: RequestKey, client: u64) -> &[usize] {
+        let group = self.tapes.iter().position(|tape| tape.client == Some(client));
+        group.map_or(&[], |group| self.run(key, |tape| self.tapes[tape].group.cmp(&group)))
+    }
+
+    /// Those whose tape has this place in [`by_tape`](Self::by_tape).
+    fn run(&self, key: RequestKey, place: impl Fn(usize) -> Ordering) -> &[usize] {
+        let all = &self.by_tape[self.known_range(key)];
+        let place = |at: &usize| place(self.exchanges[*at].tape);
+        let rest = &all[all.partition_point(|at| place(at).is_lt())..];
+        &rest[..rest.partition_point(|at| place(at).is_eq())]
+    }
+
+    fn range(&self, key: RequestKey) -> Range<usize> {
         let start = self.keys.partition_point(|known| *known < key);
-        let count = self.keys[start..].partition_point(|known| *known == key);
-        &self.by_key[start..start + count]
+        start..start + self.keys[start..].partition_point(|known| *known == key)
+    }
+
+    fn known_range(&self, key: RequestKey) -> Range<usize> {
+        let Range { start, end } = self.range(key);
+        start..start + self.by_key[start..end].partition_point(|at| !self.exchanges[*at].was_unknown)
     }
 
     /// What came of it, in order.
@@ -192,11 +240,6 @@ impl MockScript {
             return Some(first);
         }
         Some(found.find(is_known).unwrap_or(first))
-    }
-
-    /// Whether a recorded server knew what it was asked; one that speaks older revisions only refuses `server/discover` as a whole.
-    pub(super) fn was_known(&self, at: usize) -> bool {
-        !self.exchanges[at].was_unknown
     }
 
     /// Whether any of its clients spoke a revision without sessions, and whether any did not.

@@ -1,5 +1,6 @@
 //! One client of a mock: what it says, what it is told, and when. Nothing here waits or writes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
@@ -174,7 +175,7 @@ impl<'a> MockSession<'a> {
     /// What a request is known by on the tapes; its secrets are kept, for what is told of them.
     fn key(&mut self, request: &Message) -> RequestKey {
         let key = RequestKey::of(request, &self.mock.options.fields);
-        if !self.mock.script.has_secrets() || !self.mock.script.candidates(key).is_empty() {
+        if !self.mock.script.has_secrets() || self.mock.script.has(key) {
             return key;
         }
         let fields = &self.mock.options.fields;
@@ -244,11 +245,11 @@ impl<'a> MockSession<'a> {
         if mock.options.order == MockOrder::Strict {
             return self.in_order(request, key);
         }
-        let known: Vec<_> =
-            mock.script.candidates(key).iter().copied().filter(|at| mock.script.was_known(*at)).collect();
+        let known = mock.script.candidates(key);
         let Some(first) = known.first().copied() else { return Err(MissedRequest::unknown(&mock.script, request)) };
         let begins = matches!(request.method(), Some(method::INITIALIZE));
-        let candidates = if begins { self.beginnings(request, &known) } else { self.at_home(request, &known) };
+        let candidates: Cow<'_, [usize]> =
+            if begins { self.beginnings(request, known).into() } else { self.at_home(request, key).into() };
         let nth = match (begins, mock.options.order) {
             (true, _) => mock.shared.begin(&candidates),
             (false, MockOrder::Any) => next(&mut mock.shared.asked.lock(), first),
@@ -283,14 +284,15 @@ impl<'a> MockSession<'a> {
 
     /// Those of the tape that the conversation follows, where there are any; before it follows one, those of a client of that name. All
     /// others are no worse.
-    fn at_home(&self, request: &Message, all: &[usize]) -> Vec<usize> {
+    fn at_home(&self, request: &Message, key: RequestKey) -> &'a [usize] {
         let script = &self.mock.script;
         let home = sharing_client(request).map_or(self.home, |client| self.homes.get(&client).copied());
-        match (home, client_of(request)) {
-            (Some(home), _) => preferred(all, |at| script.exchanges[at].tape == home),
-            (None, Some(client)) => preferred(all, |at| script.tapes[script.exchanges[at].tape].client == Some(client)),
-            (None, None) => all.to_vec(),
-        }
+        let found = match (home, client_of(request)) {
+            (Some(home), _) => script.candidates_of_tape(key, home),
+            (None, Some(client)) => script.candidates_of_client(key, client),
+            (None, None) => &[],
+        };
+        if found.is_empty() { script.candidates(key) } else { found }
     }
 
     /// The tape that is gone through in its order: one that was recorded of a client of that name, where there is one.
@@ -316,7 +318,7 @@ impl<'a> MockSession<'a> {
         let Some(expected) = requests.get(position).copied() else {
             return Err(MissedRequest::over(&mock.script, requests.last().copied(), requests.len()));
         };
-        if !mock.script.candidates(key).contains(&expected) {
+        if !mock.script.is_known_by(expected, key) {
             if request.method() == Some(method::PING) {
                 return Err(MissedRequest::unknown(&mock.script, request));
             }
@@ -364,12 +366,9 @@ impl<'a> MockSession<'a> {
             return self.take_back(&id, now);
         }
         let key = RequestKey::of(notification, &self.mock.options.fields);
-        let all = self.mock.script.candidates(key);
-        if all.is_empty() {
-            return;
-        }
-        let candidates = self.at_home(notification, all);
-        let nth = next(&mut self.asked, (sharing_client(notification), candidates[0]));
+        let candidates = self.at_home(notification, key);
+        let Some(first) = candidates.first() else { return };
+        let nth = next(&mut self.asked, (sharing_client(notification), *first));
         if let Some(exchange) = candidates.get(nth) {
             self.start(*exchange, notification, now);
         }

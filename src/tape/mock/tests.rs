@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use super::key::RequestKey;
 use super::*;
 use crate::message::Message;
 
@@ -369,4 +371,44 @@ fn clients_that_share_a_connection_each_get_the_session_of_their_name() {
     let mut client = Client::of(&mock);
     let got: Vec<_> = [&b, &a, &b, &a, &call("c")].into_iter().flat_map(|call| client.say(call)).collect();
     assert_eq!(got, [3, 1, 4, 2, 1].map(reply));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn requests_of_a_tape_and_of_a_client_are_those_that_a_look_at_all_finds(
+        tapes in proptest::collection::vec((0..3_usize, proptest::collection::vec(0..4_usize, 0..6)), 1..5),
+    ) {
+        const DISCOVER: &str = r#"{"jsonrpc":"2.0","id":9,"method":"server/discover","params":{}}"#;
+        let begin = |client| format!(
+            r#"{{"jsonrpc":"2.0","id":8,"method":"initialize","params":{{"clientInfo":{{"name":"{client}"}}}}}}"#
+        );
+        let said = [ASKED.to_owned(), call("2", "b", ""), DISCOVER.to_owned()];
+        let lines = |(client, calls): &(usize, Vec<usize>)| {
+            let begins = ["one", "other"].get(*client).map(begin);
+            let calls = calls.iter().map(|nth| said.get(*nth).unwrap_or(&said[0]).clone());
+            begins.into_iter().chain(calls).collect::<Vec<_>>()
+        };
+        let lines: Vec<_> = tapes.iter().map(lines).collect();
+        let lines: Vec<Vec<_>> = lines.iter().map(|lines| lines.iter().map(|line| (0, "c2s", &**line)).collect()).collect();
+        let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
+        let mock = mock(&lines, MockOptions::default());
+        let script = &mock.script;
+        for line in &said {
+            let key = RequestKey::of(&Message::new(line.clone()), &mock.options.fields);
+            let all = script.candidates(key);
+            prop_assert!(all.is_sorted() && all.iter().all(|at| script.is_known_by(*at, key) && !script.exchanges[*at].was_unknown));
+            let those = |is_meant: &dyn Fn(usize) -> bool| -> Vec<usize> {
+                all.iter().copied().filter(|at| is_meant(script.exchanges[*at].tape)).collect()
+            };
+            for (at, tape) in script.tapes.iter().enumerate() {
+                prop_assert_eq!(script.candidates_of_tape(key, at), those(&|tape| tape == at));
+                if let Some(client) = tape.client {
+                    let own = those(&|at| script.tapes[at].client == Some(client));
+                    prop_assert_eq!(script.candidates_of_client(key, client), own);
+                }
+            }
+        }
+    }
 }
