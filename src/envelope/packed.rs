@@ -21,8 +21,8 @@ use crate::message::{Message, Subject};
 const LARGE: usize = 4 << 10;
 /// The fastest that finds what repeats.
 const LEVEL: i32 = -1;
-/// Values looked back on, when it is asked whether one came before.
-const KNOWN: usize = 8;
+/// Values looked back on, when it is asked whether one came before: a request and a reply of each of thirty sessions that take turns.
+const KNOWN: usize = 64;
 
 /// Packs envelopes, again and again.
 #[derive(Default)]

@@ -3,46 +3,42 @@
 //! By hand, as it is on the way of every message: what is known to be JSON goes in as it is, and headers, which seldom
 //! change, are formatted once.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use lru::LruCache;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Envelope, Outcome, SessionField, written_headers};
 use crate::message::Form;
 
-/// How many header maps are remembered as text.
-const REMEMBERED: usize = 64;
+/// How many header maps are remembered as text: a request's and a reply's of each of a hundred sessions that take turns.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(200).expect("it is not zero");
 
 /// Header maps as text. Messages of a session share theirs, so that most are formatted already.
 pub(crate) struct HeaderTexts {
-    /// Each map has one place, by its address; it is kept with the text, so that no other takes its address.
-    places: Box<[Option<WrittenHeaders>]>,
+    /// By the address of the map, which is kept with its text, so that no other takes its address.
+    latest: LruCache<usize, WrittenHeaders>,
 }
 
-#[derive(Clone)]
 struct WrittenHeaders {
-    headers: Arc<HeaderMap>,
     text: Box<[u8]>,
+    _headers: Arc<HeaderMap>,
 }
 
 impl Default for HeaderTexts {
     fn default() -> Self {
-        Self { places: vec![None; REMEMBERED].into() }
+        Self { latest: LruCache::new(REMEMBERED) }
     }
 }
 
 impl HeaderTexts {
     fn of(&mut self, headers: &Arc<HeaderMap>) -> &[u8] {
-        let address = Arc::as_ptr(headers) as usize;
-        // Allocations of one size lie at multiples of it.
-        let place = &mut self.places[(address / size_of::<HeaderMap>()) % REMEMBERED];
-        if place.as_ref().is_none_or(|known| !Arc::ptr_eq(&known.headers, headers)) {
-            *place = None;
-        }
-        &place.get_or_insert_with(|| WrittenHeaders { headers: headers.clone(), text: text_of(headers).into() }).text
+        let written = || WrittenHeaders { text: text_of(headers).into(), _headers: headers.clone() };
+        &self.latest.get_or_insert(Arc::as_ptr(headers) as usize, written).text
     }
 }
 
