@@ -112,6 +112,8 @@ pub struct Settings {
     /// The screen is drawn without colours (`NO_COLOR`).
     pub mono: bool,
     pub theme: ColorTheme,
+    /// The terminal said that its background is a light one.
+    pub is_light: bool,
     /// No sign beyond ASCII.
     pub ascii: bool,
     /// What happens to held messages on quit; `None` asks.
@@ -149,6 +151,7 @@ impl Default for Settings {
         Self {
             mono: false,
             theme: ColorTheme::Auto,
+            is_light: false,
             ascii: false,
             on_quit: None,
             zone: TimeZone::system(),
@@ -169,6 +172,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Takes note of what the terminal's background is.
+    pub(super) fn stand_on(&mut self, light: bool) {
+        self.is_light = light;
+        if self.theme == ColorTheme::Auto {
+            self.theme = if light { ColorTheme::Light } else { ColorTheme::Dark };
+        }
+    }
+
     /// Reads the settings from the environment: no colours with `NO_COLOR`, ASCII where the locale is not UTF-8.
     pub fn from_env() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());

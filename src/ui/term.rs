@@ -28,7 +28,7 @@ use rustix::io::Errno;
 use super::event_loop::{ScreenIo, run};
 use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, is_colourful, question, read_answers};
 use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
-use super::settings::{ColorTheme, Settings};
+use super::settings::Settings;
 use crate::event::{Command, FeedReader};
 
 /// How often the key thread looks whether it is to rest or to end, where nothing can wake it for that.
@@ -335,8 +335,8 @@ fn ask(patience: Duration) -> Option<TerminalAnswers> {
 fn adapt(settings: &mut Settings, keys: &Sender<ScreenInput>) {
     let Some(answers) = ask(ANSWER_PATIENCE) else { return };
     LATE_ANSWERS.store(!answers.is_complete, Ordering::Relaxed);
-    if let (ColorTheme::Auto, false, Some(light)) = (settings.theme, settings.mono, answers.is_light) {
-        settings.theme = if light { ColorTheme::Light } else { ColorTheme::Dark };
+    if let Some(light) = answers.is_light {
+        settings.stand_on(light);
     }
     settings.graphics = answers.graphics;
     for byte in answers.typed {

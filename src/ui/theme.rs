@@ -35,6 +35,7 @@ pub(crate) enum Role {
 #[derive(Clone, Copy)]
 pub(crate) struct Theme {
     colors: ColorTheme,
+    is_light: bool,
     ascii: bool,
 }
 
@@ -99,7 +100,7 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 impl Theme {
     pub(crate) fn of(settings: &Settings) -> Self {
         let colors = if settings.mono { ColorTheme::Mono } else { settings.theme };
-        Self { colors, ascii: settings.ascii }
+        Self { colors, is_light: settings.is_light, ascii: settings.ascii }
     }
 
     pub(crate) fn glyphs(self) -> &'static Glyphs {
@@ -135,6 +136,7 @@ impl Theme {
         let style = Style::new().remove_modifier(Modifier::DIM | Modifier::REVERSED).bg(colour);
         match self.colors {
             ColorTheme::Light => style.fg(Color::Indexed(231)).add_modifier(bold),
+            ColorTheme::Contrast if self.is_light => style.fg(Color::Indexed(231)).add_modifier(bold),
             ColorTheme::Dark => style.fg(Color::Indexed(16)).add_modifier(bold),
             // Bold black is grey on many terminals.
             _ => style.fg(Color::Black).remove_modifier(bold),
@@ -179,11 +181,10 @@ impl Theme {
             // Of the 256 colours those that stand out from the ground by 4.5 to 1 and more.
             ColorTheme::Dark => of([80, 221, 114, 210, 183, 246]),
             ColorTheme::Light => of([24, 94, 22, 124, 90, 241]),
-            ColorTheme::Contrast => match role {
-                // Nothing is dim, and colours are those that stand out most.
-                Role::Dim => Some(Color::Reset),
-                role => colour(role).map(bright),
-            },
+            // Nothing is dim, and colours are those that stand out most: bright ones on black, by 7 to 1 and more on white.
+            ColorTheme::Contrast if role == Role::Dim => Some(Color::Reset),
+            ColorTheme::Contrast if self.is_light => of([18, 58, 22, 88, 54, 16]),
+            ColorTheme::Contrast => colour(role).map(bright),
         }
     }
 

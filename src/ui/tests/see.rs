@@ -96,6 +96,22 @@ fn badges_have_letters_of_their_own_on_every_ground() {
     }
 }
 
+/// What is bright on black cannot be read on white.
+#[test]
+fn high_contrast_is_high_on_a_light_ground_too() {
+    use crate::ui::settings::ColorTheme;
+    for (light, letters, ground) in
+        [(false, Color::Black, Color::LightYellow), (true, Color::Indexed(231), Color::Indexed(58))]
+    {
+        let mut settings = Settings { theme: ColorTheme::Contrast, ..Settings::default() };
+        settings.stand_on(light);
+        let mut rig = busy_with(120, 36, &settings);
+        let (column, row) = place_of(&mut rig, "HOLD 2 held");
+        let cell = &rig.buffer()[(column, row)];
+        assert_eq!((cell.fg, cell.bg), (letters, ground), "light: {light}");
+    }
+}
+
 #[test]
 fn notice_hides_no_keys() {
     for (width, height) in [(120, 36), (80, 24), (60, 16), (40, 12)] {
