@@ -28,7 +28,7 @@ pub use block::BlockError;
 pub use branch::{BranchedSession, ForkRequest, RewindRequest, TapeParent, branch_order};
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
-pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus};
+pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus, HoldDeadline};
 pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 pub use standing::{CallStanding, ChildStanding, ExamineRequest, ProcessStanding, ProcessState, StreamStanding};
@@ -327,6 +327,8 @@ pub struct Held {
     /// Why: the filter or rule that held it.
     pub reason: String,
     pub since: Timestamp,
+    #[serde(default)]
+    pub deadline: Option<HoldDeadline>,
 }
 
 /// What ends a hold.

@@ -36,6 +36,15 @@ pub enum BreakpointPolicy {
     Answer(String),
 }
 
+/// When a held message waits no longer, whoever decides till then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldDeadline {
+    /// Microseconds after it was held.
+    pub after: u64,
+    /// It is sent on then; otherwise something else becomes of it, such as an error in its place.
+    pub sends: bool,
+}
+
 /// A breakpoint and what it has done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakpointStatus {

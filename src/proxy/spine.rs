@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
-use crate::event::{BlockError, Decision, Event, Held, Landmark, Level, LogLine, Timestamp};
+use crate::event::{BlockError, Decision, Event, Held, HoldDeadline, Landmark, Level, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{BreakOff, Chain, HttpAnswer, LateRuling, LateVerdict, Verdict};
 use crate::journal::Journal;
@@ -127,24 +127,26 @@ impl Proxy {
         // What the operator sends is not held by the operator's own breakpoints.
         let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut in_flight.envelope, &**session) };
         match verdict {
-            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, in_flight, reason, None))),
+            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, in_flight, reason, None, None))),
             Verdict::Delay(time, reason, then) => {
+                let end = hold_deadline(time, &then);
                 let deadline = match *then {
                     Verdict::Ask(late) => Deadline::Ruling(ask_after(time, late)),
                     then => {
                         Deadline::Due { timer: Box::pin(tokio::time::sleep(time)), then: Some(then), is_forward: true }
                     }
                 };
-                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(deadline))))
+                Pass::Held(Box::new(self.hold(session, in_flight, reason, end, Some(deadline))))
             }
             Verdict::PauseFor(time, reason, then) => {
                 let timer = Box::pin(tokio::time::sleep(time));
+                let end = hold_deadline(time, &then);
                 let deadline = Deadline::Due { timer, then: Some(*then), is_forward: false };
-                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(deadline))))
+                Pass::Held(Box::new(self.hold(session, in_flight, reason, end, Some(deadline))))
             }
             Verdict::Ask(late) => {
                 let reason = late.reason();
-                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(Deadline::Ruling(late.ask())))))
+                Pass::Held(Box::new(self.hold(session, in_flight, reason, None, Some(Deadline::Ruling(late.ask())))))
             }
             verdict => Pass::Now(self.carry_out(session, in_flight, verdict)),
         }
@@ -363,12 +365,19 @@ impl Proxy {
         session: &Arc<LiveSession>,
         in_flight: InFlight,
         reason: String,
+        end: Option<HoldDeadline>,
         deadline: Option<Deadline>,
     ) -> HeldPass {
         let since = Instant::now();
         let mut described = in_flight.envelope.clone();
         described.held = Some(0);
-        let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
+        let hold = self.gate.hold(|ticket| Held {
+            ticket,
+            envelope: described,
+            reason,
+            since: Timestamp::now(),
+            deadline: end,
+        });
         self.journal.publish(Event::Held(hold.held().clone()));
         let parked = Some(ParkedMessage { in_flight, since });
         HeldPass { proxy: self.clone(), session: session.clone(), hold, parked, deadline }
@@ -506,6 +515,13 @@ impl Deadline {
             _ => None,
         }
     }
+}
+
+/// What a screen can say beforehand; `None` where somebody else is asked then.
+fn hold_deadline(time: Duration, then: &Verdict) -> Option<HoldDeadline> {
+    let sends = matches!(then, Verdict::Continue | Verdict::Modify(..) | Verdict::Duplicate);
+    let after = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    (!matches!(then, Verdict::Ask(_))).then_some(HoldDeadline { after, sends })
 }
 
 /// Asks a decider when some time has passed.

@@ -85,7 +85,10 @@ async fn hand_forwards_before_the_policy_of_a_breakpoint() {
     let rig = stopping_at(&["~q ~tool search; deadline=300s; then=block"]).await;
     let mut client = rig.client().await;
     client.post(CALL).await;
-    rig.settle(rig.held(1).await.ticket, Decision::Forward);
+    let held = rig.held(1).await;
+    let end = held.deadline.expect("a screen can count down to it");
+    assert_eq!((end.after, end.sends), (300_000_000, false));
+    rig.settle(held.ticket, Decision::Forward);
     assert_eq!(client.response().await.body, REPLY);
 }
 

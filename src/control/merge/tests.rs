@@ -54,7 +54,13 @@ fn passed(seq: u64, reply_to: Option<u64>) -> Event {
 
 fn held(ticket: u64, seq: u64) -> Event {
     let envelope = envelope(seq, None);
-    Event::Held(Arc::new(Held { ticket: Ticket(ticket), envelope, reason: String::new(), since: Timestamp(0) }))
+    Event::Held(Arc::new(Held {
+        ticket: Ticket(ticket),
+        envelope,
+        reason: String::new(),
+        since: Timestamp(0),
+        deadline: None,
+    }))
 }
 
 fn log(at: u64) -> Event {

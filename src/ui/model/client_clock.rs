@@ -18,12 +18,16 @@ impl Model {
             Direction::ToClient => matches!(envelope.kind(), Kind::Result | Kind::Error),
         };
         let session = self.observed.sessions.get(envelope.session).filter(|_| waits)?;
-        let waited = self.now.0.saturating_sub(self.asked_at(held).0);
+        let via = session.session.via;
         let client = session.session.client.as_ref().map_or("", |client| client.name.as_str());
         let chosen =
             self.settings.patience.get(client).map(|chosen| u64::try_from(chosen.as_micros()).unwrap_or(u64::MAX));
-        let known = || self.observed.clients.patience(client, envelope.method());
+        let known = || self.observed.clients.patience(client, via, envelope.method());
         let patience = chosen.map_or_else(known, Patience::Known);
+        // A guess is that of the TypeScript SDK, which counts from its request on whatever comes.
+        let heard = self.observed.heard(held.ticket).filter(|_| !matches!(patience, Patience::Guessed(_)));
+        let since = self.asked_at(held).max(heard.unwrap_or_default());
+        let waited = self.now.0.saturating_sub(since.0);
         let (all, guessed) = match patience {
             Patience::Known(all) => (Some(all), false),
             Patience::Guessed(all) => (Some(all), true),

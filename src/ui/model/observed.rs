@@ -10,6 +10,7 @@ use super::session_list::{SessionList, SessionRow};
 use super::traffic_stats::TrafficStats;
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
 use crate::event::{Event, Finding, Held, Holding, Origin, ShadowCounts, ShadowEvent, Ticket, Timestamp};
+use crate::mcp::meta::{reported_progress, requested_progress};
 use crate::message::Kind;
 
 /// Ended holds that are remembered.
@@ -23,6 +24,8 @@ pub(crate) struct ObservedState {
     pub(crate) held: BTreeMap<Ticket, Arc<Held>>,
     /// Holds that were released, newest first.
     pub(crate) released: VecDeque<ReleasedHold>,
+    /// When the client of a held request was last told progress of it.
+    heard: BTreeMap<Ticket, Timestamp>,
     settling: BTreeMap<Seq, Ticket>,
     pub(crate) stats: TrafficStats,
     pub(crate) holding: Holding,
@@ -105,12 +108,31 @@ impl ObservedState {
             Some(RowState::Held(ticket)) => self.held.remove(&ticket).is_some(),
             _ => false,
         };
+        self.hear(envelope, now);
         if self.settling.remove(&envelope.seq).is_some() || held {
             self.learn_patience(envelope);
             self.released.push_front(ReleasedHold { envelope: envelope.clone() });
             self.released.truncate(RELEASED);
         }
         self.put(envelope, RowState::Passed, now, seen)
+    }
+
+    fn hear(&mut self, progress: &Envelope, now: Timestamp) {
+        if self.held.is_empty() || progress.direction != Direction::ToClient {
+            return;
+        }
+        self.heard.retain(|ticket, _| self.held.contains_key(ticket));
+        let Some(token) = reported_progress(&progress.message) else { return };
+        let is_asker = |held: &Held| {
+            let asked = || requested_progress(&held.envelope.message);
+            held.envelope.session == progress.session && asked().is_some_and(|asked| asked.token() == token)
+        };
+        self.heard.extend(self.held.values().filter(|held| is_asker(held)).map(|held| (held.ticket, now)));
+    }
+
+    /// When the client of a held request was last told progress of it.
+    pub(crate) fn heard(&self, held: Ticket) -> Option<Timestamp> {
+        self.heard.get(&held).copied()
     }
 
     fn learn_patience(&mut self, envelope: &Envelope) {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::envelope::{Envelope, Outcome};
+use crate::envelope::{Envelope, Outcome, Via};
 use crate::mcp::method::DISCOVER;
 
 const SECOND: u64 = 1_000_000;
@@ -39,7 +39,7 @@ pub(crate) struct ClientClock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockState {
     Early,
-    /// More than half is over.
+    /// More than half is over, or all of what was only a guess.
     Late,
     /// A sixth is left, or nothing.
     Last,
@@ -58,13 +58,13 @@ impl KnownClients {
         }
     }
 
-    pub(crate) fn patience(&self, client: &str, method: Option<&str>) -> Patience {
+    pub(crate) fn patience(&self, client: &str, via: Via, method: Option<&str>) -> Patience {
         match (client, self.0.get(client)) {
             ("mcp" | "fastmcp", _) if method == Some(DISCOVER) => Patience::Known(PYTHON_DISCOVER),
             (_, Some(learned)) => Patience::Known(*learned),
-            // What the SDKs call their clients that have no name of their own.
-            ("mcp" | "fastmcp", None) => Patience::Known(PYTHON),
-            ("rmcp", None) => Patience::Endless,
+            // What the SDKs call their clients that have no name of their own. What ends is the reading of an HTTP response.
+            ("mcp" | "fastmcp", None) if via != Via::Stdio => Patience::Known(PYTHON),
+            ("mcp" | "fastmcp" | "rmcp", None) => Patience::Endless,
             _ => Patience::Guessed(TYPESCRIPT),
         }
     }
@@ -73,6 +73,9 @@ impl KnownClients {
 impl ClientClock {
     pub(crate) fn state(self) -> ClockState {
         let Some(left) = self.left else { return ClockState::Early };
+        if self.guessed && left == 0 {
+            return ClockState::Late;
+        }
         let all = left + self.waited;
         match left {
             left if left * 6 <= all => ClockState::Last,
@@ -85,6 +88,8 @@ impl ClientClock {
     pub(crate) fn left_words(self) -> String {
         match self.left {
             None => String::new(),
+            // It would have hung up if the guess were true, unless it forgets to.
+            Some(0) if self.guessed => "over?".to_owned(),
             Some(0) => "over".to_owned(),
             Some(left) => {
                 let seconds = left.div_ceil(SECOND);
@@ -109,16 +114,17 @@ mod tests {
     #[test]
     fn patience_is_known_learned_or_guessed() {
         let mut clients = KnownClients::default();
-        assert_eq!(clients.patience("mcp", None), Patience::Known(PYTHON));
-        assert_eq!(clients.patience("mcp", Some(DISCOVER)), Patience::Known(PYTHON_DISCOVER));
-        assert_eq!(clients.patience("fastmcp", None), Patience::Known(PYTHON));
-        assert_eq!(clients.patience("fastmcp", Some(DISCOVER)), Patience::Known(PYTHON_DISCOVER));
-        assert_eq!(clients.patience("rmcp", None), Patience::Endless);
-        assert_eq!(clients.patience("ide", None), Patience::Guessed(TYPESCRIPT));
+        assert_eq!(clients.patience("mcp", Via::Http, None), Patience::Known(PYTHON));
+        assert_eq!(clients.patience("mcp", Via::Http, Some(DISCOVER)), Patience::Known(PYTHON_DISCOVER));
+        assert_eq!(clients.patience("fastmcp", Via::Http, None), Patience::Known(PYTHON));
+        assert_eq!(clients.patience("fastmcp", Via::Http, Some(DISCOVER)), Patience::Known(PYTHON_DISCOVER));
+        assert_eq!(clients.patience("mcp", Via::Stdio, None), Patience::Endless);
+        assert_eq!(clients.patience("rmcp", Via::Http, None), Patience::Endless);
+        assert_eq!(clients.patience("ide", Via::Http, None), Patience::Guessed(TYPESCRIPT));
         for waited in [30 * SECOND, 2 * SECOND, 12 * SECOND] {
             clients.learn("ide", waited);
         }
-        assert_eq!(clients.patience("ide", None), Patience::Known(30 * SECOND));
+        assert_eq!(clients.patience("ide", Via::Http, None), Patience::Known(30 * SECOND));
     }
 
     #[test]
@@ -128,7 +134,9 @@ mod tests {
         assert_eq!(words(29), ("~31s".to_owned(), ClockState::Early));
         assert_eq!(words(30), ("~30s".to_owned(), ClockState::Late));
         assert_eq!(words(50), ("~10s".to_owned(), ClockState::Last));
-        assert_eq!(words(60), ("over".to_owned(), ClockState::Last));
+        assert_eq!(words(60), ("over?".to_owned(), ClockState::Late));
+        let known = ClientClock { waited: TYPESCRIPT, left: Some(0), guessed: false };
+        assert_eq!((known.left_words(), known.state()), ("over".to_owned(), ClockState::Last));
         let endless = ClientClock { waited: 900 * SECOND, left: None, guessed: false };
         assert_eq!((endless.left_words(), endless.state()), (String::new(), ClockState::Early));
     }

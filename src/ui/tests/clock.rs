@@ -6,8 +6,8 @@ use std::time::Duration;
 use ratatui::buffer::Cell;
 
 use super::rig::{Rig, World, held, session, text_result};
-use crate::envelope::{Outcome, Via};
-use crate::event::{Event, Holding, Ticket};
+use crate::envelope::{Direction, Outcome, Via};
+use crate::event::{Event, HoldDeadline, Holding, Ticket};
 use crate::ui::Settings;
 use crate::ui::model::Effect;
 use crate::ui::theme::{Role, Theme};
@@ -31,6 +31,11 @@ fn queue_row_says_what_whose_and_how_long() {
     let endless = holding("rmcp", 6).picture();
     let row = endless.lines().find(|line| line.contains("!>")).unwrap().split('│').nth(1).unwrap().to_owned();
     assert!(row.trim_end().ends_with("6s"), "it waits for ever: {row}");
+}
+
+#[test]
+fn queue_says_what_holds_where_the_hold_is_off() {
+    assert!(holding("ide", 6).picture().contains(" held by ~tool write_file|git_.* "));
 }
 
 #[test]
@@ -94,6 +99,48 @@ fn patience_is_learned_from_a_client_that_left() {
     rig.on_event(held(2, world.call(1, 45, "book", "{}"), 10));
     let picture = rig.picture();
     assert!(picture.contains(" 20s") && !picture.contains("~20s"), "{picture}");
+}
+
+/// What ends a hold first is what the row counts down to.
+#[test]
+fn row_counts_down_to_what_becomes_of_it_by_itself() {
+    let row = |client: &str, seconds: u64, sends: bool| {
+        let mut rig = Rig::new(120, 36);
+        rig.on_event(Event::SessionOpened(session(1, "files-srv", (client, "1.4"), Via::Http).into()));
+        let Event::Held(mut it) = held(1, World::new().call(1, 44, "book", "{}"), 6) else { unreachable!() };
+        Arc::make_mut(&mut it).deadline = Some(HoldDeadline { after: seconds * 1_000_000, sends });
+        rig.on_event(Event::Held(it));
+        let picture = rig.press("2").picture();
+        picture.lines().find(|line| line.contains("!>")).unwrap().split('│').nth(1).unwrap().trim_end().to_owned()
+    };
+    for (client, seconds, sends, expected) in [
+        ("ide", 36, true, " >30s"),
+        ("ide", 36, false, " x30s"),
+        ("ide", 90, true, " ~54s"),
+        ("rmcp", 90, false, " x84s"),
+    ] {
+        let row = row(client, seconds, sends);
+        assert!(row.ends_with(expected), "{client} {seconds} {sends}: {row}");
+    }
+}
+
+/// The Python SDK reads on as long as something comes; the TypeScript SDK, which is the guess, counts on.
+#[test]
+fn progress_restarts_the_clocks_that_it_restarts() {
+    for (client, expected) in [("mcp", " 5m"), ("ide", " ~20s")] {
+        let mut rig = Rig::new(120, 36);
+        rig.on_event(Event::SessionOpened(session(1, "files-srv", (client, "1.4"), Via::Http).into()));
+        let mut world = World::new();
+        let params = r#"{"name":"book","_meta":{"progressToken":7}}"#;
+        let raw = format!(r#"{{"jsonrpc":"2.0","id":44,"method":"tools/call","params":{params}}}"#);
+        rig.on_event(held(1, world.message(1, Direction::ToServer, &raw), 40));
+        let told =
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":0.001}}"#;
+        rig.on_event(Event::Passed(Arc::new(world.message(1, Direction::ToClient, told))));
+        let picture = rig.press("2").picture();
+        let row = picture.lines().find(|line| line.contains("!>")).unwrap().split('│').nth(1).unwrap().trim_end();
+        assert!(row.ends_with(expected), "{client}: {row}");
+    }
 }
 
 #[test]

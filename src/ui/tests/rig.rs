@@ -244,6 +244,7 @@ pub(crate) fn held(ticket: u64, envelope: Envelope, seconds: u64) -> Event {
         envelope,
         reason: "~tool write_file|git_.*".to_owned(),
         since,
+        deadline: None,
     }))
 }
 

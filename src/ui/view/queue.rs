@@ -74,10 +74,17 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn policy(model: &Model, width: u16) -> Line<'static> {
     let holding = &model.observed.holding;
     let room = usize::from(width).saturating_sub(26);
-    match (holding.on, holding.filter.is_empty()) {
-        (true, _) => Line::from(styled(model, Role::Held, format!(" hold on: {} ", short(&holding.filter, room)))),
-        (false, false) => Line::from(styled(model, Role::Dim, format!(" hold off: {} ", short(&holding.filter, room)))),
-        (false, true) => Line::from(styled(model, Role::Dim, " hold off ")),
+    let selected = model.queue.selected(&model.observed.held);
+    match (holding.on, selected, holding.filter.is_empty()) {
+        (true, ..) => Line::from(styled(model, Role::Held, format!(" hold on: {} ", short(&holding.filter, room)))),
+        // Breakpoints, rules, a step and a pause hold as well.
+        (false, Some(held), _) => {
+            Line::from(styled(model, Role::Held, format!(" held by {} ", short(&held.reason, room))))
+        }
+        (false, None, false) => {
+            Line::from(styled(model, Role::Dim, format!(" hold off: {} ", short(&holding.filter, room))))
+        }
+        (false, None, true) => Line::from(styled(model, Role::Dim, " hold off ")),
     }
 }
 
@@ -141,10 +148,16 @@ fn peer(model: &Model, envelope: &Envelope) -> String {
     client.unwrap_or_else(|| row.title().to_owned())
 }
 
-/// How long it has been held, and how long its client will still wait.
+/// How long it has been held, and how long its client will still wait, or when it goes on (`>`) or is blocked (`x`) by itself.
 fn clocks(model: &Model, held: &Held, columns: &QueueColumns, sent: bool) -> [Span<'static>; 2] {
     let clock = model.client_clock(held);
-    let state = clock.map_or(ClockState::Early, ClientClock::state);
+    let due = held.deadline.map(|deadline| {
+        let at = held.since.plus_micros(deadline.after);
+        (at.0.saturating_sub(model.now.0), deadline.sends)
+    });
+    // What ends it first: that its client gives up, or what becomes of it by itself.
+    let due = due.filter(|(due, _)| clock.and_then(|clock| clock.left).is_none_or(|left| *due <= left));
+    let state = due.map_or_else(|| clock.map_or(ClockState::Early, ClientClock::state), |_| ClockState::Late);
     let role = match (sent, state) {
         (true, _) => Role::Dim,
         (false, ClockState::Early) => Role::Plain,
@@ -152,7 +165,11 @@ fn clocks(model: &Model, held: &Held, columns: &QueueColumns, sent: bool) -> [Sp
         (false, ClockState::Last) => Role::Bad,
     };
     let waits = if sent { "sent".to_owned() } else { age(model.now.0.saturating_sub(held.since.0)) };
-    let left = clock.filter(|_| !sent).map(ClientClock::left_words).unwrap_or_default();
+    let left = match due {
+        _ if sent => String::new(),
+        Some((due, sends)) => format!("{}{}", if sends { ">" } else { "x" }, age(due)),
+        None => clock.map(ClientClock::left_words).unwrap_or_default(),
+    };
     [styled(model, role, right(&waits, HELD)), styled(model, role, right(&left, columns.left))]
 }
 
