@@ -157,6 +157,11 @@ pub(super) fn keep_patient(model: &mut Model) {
     if requested_progress(&held.envelope.message).is_none() {
         return model.warn("it asks for no progress (no `progressToken`): nothing makes its client wait longer");
     }
+    let session = model.observed.sessions.get(held.envelope.session);
+    if session.is_some_and(|row| !row.is_of_command()) {
+        return model
+            .warn("its client cannot be told progress: its server is behind a URL, and no stream of ours is open");
+    }
     model.send(Command::KeepPatient(ticket));
     // Measured: version 1 and 2 of the SDK give up after 60 s, whatever comes.
     let but =

@@ -100,8 +100,7 @@ impl Model {
 
     /// Whether the server of the session under the cursor can be restarted: only a command can.
     pub(crate) fn can_restart(&self) -> bool {
-        let is_command = |row: &SessionRow| !row.session.upstream.starts_with("http");
-        self.session_under_cursor().is_some_and(|row| row.closed().is_none() && is_command(row))
+        self.session_under_cursor().is_some_and(|row| row.closed().is_none() && row.is_of_command())
     }
 
     /// Whether the request here could be sent again to a URL: it came over HTTP, and it is known where to.

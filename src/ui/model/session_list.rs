@@ -32,6 +32,11 @@ impl SessionRow {
         }
     }
 
+    /// Whether its server is a command, and not behind a URL.
+    pub(crate) fn is_of_command(&self) -> bool {
+        !self.session.upstream.starts_with("http")
+    }
+
     fn count(&mut self, envelope: &Envelope, seen: bool) {
         self.messages += 1;
         self.unread += u64::from(!seen);

@@ -52,6 +52,19 @@ fn client_is_kept_patient_where_it_asked_for_progress() {
     let mut rig = busy(140, 36);
     assert!(rig.press("2 K").commands().is_empty(), "it asks for none");
     assert!(rig.picture().contains("nothing makes its client wait longer"), "{}", rig.picture());
+    // What is promised is what happens: tapline has no stream of its own to a client whose server is behind a URL.
+    for (upstream, is_told, words) in
+        [("http://127.0.0.1:9000/mcp", false, "cannot be told progress"), ("node files.js", true, "is told progress")]
+    {
+        let mut rig = Rig::new(140, 36);
+        let from = Session { upstream: upstream.into(), ..session(1, "files-srv", ("ide", "1.4"), Via::Http) };
+        rig.on_event(Event::SessionOpened(from.into()));
+        let params = r#"{"name":"book","_meta":{"progressToken":7}}"#;
+        let raw = format!(r#"{{"jsonrpc":"2.0","id":44,"method":"tools/call","params":{params}}}"#);
+        rig.on_event(held(1, World::new().message(1, Direction::ToServer, &raw), 4));
+        assert_eq!(rig.press("2 K").sent().contains("KeepPatient"), is_told, "{upstream}");
+        assert!(rig.picture().contains(words), "{}", rig.picture());
+    }
 }
 
 #[test]
