@@ -4,7 +4,7 @@ use super::export;
 use crate::ui::content::{ContentBlock, MediaBlock};
 use crate::ui::json::{JsonCell, pretty};
 use crate::ui::keymap::{Action, ExportForm};
-use crate::ui::model::popup::{Pager, Popup};
+use crate::ui::model::popup::{Pager, Popup, Prefix};
 use crate::ui::model::{Effect, Model};
 
 pub(super) fn copy(model: &mut Model, action: Action) {
@@ -128,6 +128,14 @@ pub(super) fn read_line(model: &mut Model) {
     if let Some(line) = model.event_line() {
         let title = format!("{} {}", line.level.word(), line.source);
         model.popup = Some(Popup::Pager(Pager::new(title, line.text.clone())));
+    }
+}
+
+/// Asks what is to be copied; while nothing has passed, there is one line that is.
+pub(super) fn copy_menu(model: &mut Model) {
+    match model.first_curl() {
+        Some(line) => model.effect(Effect::Copy(line)),
+        None => model.popup = Some(Popup::Prefix(Prefix::Copy)),
     }
 }
 

@@ -119,7 +119,7 @@ fn ask(model: &mut Model, action: Action) {
         Action::Help => model.popup = Some(Popup::Help(Help::default())),
         Action::Go => model.popup = Some(Popup::Prefix(Prefix::Go)),
         Action::FoldMenu => model.popup = Some(Popup::Prefix(Prefix::Fold)),
-        Action::CopyMenu => model.popup = Some(Popup::Prefix(Prefix::Copy)),
+        Action::CopyMenu => clipboard::copy_menu(model),
         Action::Cancel => cancel(model),
         Action::Accept => accept(model),
         Action::NextField => next_field(model, 1),

@@ -188,7 +188,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::List, &["c"], A::EditValue, "", "change one value of the request, and send it again")
         .when(Model::can_resend),
     key(C::List, &["r"], A::Resend, "resend", "send the request again as it is").when(Model::can_resend),
-    key(C::List, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
+    key(C::List, &["y"], A::CopyMenu, "copy", "copy something of the message, or a line of curl while there is none")
+        .when(|m| m.has_rows() || m.first_curl().is_some()),
     key(C::List, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
     key(C::List, &["P"], A::Pairs, "", "one row for each exchange, or for each message"),
     key(C::List, &["f"], A::Type(PromptKind::Filter), "filter", "limit the list, as you type"),

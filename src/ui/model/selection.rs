@@ -12,6 +12,7 @@ use super::session_list::SessionRow;
 use super::state::{Model, ScreenKind};
 use crate::envelope::{Direction, Seq};
 use crate::event::{Held, LogLine, RuleStatus, SessionState, StepReport, StepVerdict};
+use crate::mcp::method::INITIALIZE;
 use crate::message::Kind;
 
 impl Model {
@@ -141,6 +142,20 @@ impl Model {
     /// In the form of a rule the cursor is on what it does.
     pub(crate) fn chooses_deed(&self) -> bool {
         matches!(&self.popup, Some(Popup::Rule(form)) if form.field == RuleField::Action)
+    }
+
+    /// Where clients come in; of several front doors, or none over HTTP, there is no address to give.
+    pub(crate) fn front_url(&self) -> Option<&str> {
+        self.observed.front.as_ref().map(|(url, _)| url.as_str()).filter(|url| url.contains("://"))
+    }
+
+    /// What any server answers, while nothing has passed.
+    pub(crate) fn first_curl(&self) -> Option<String> {
+        let url = self.front_url().filter(|_| self.tape.is_none() && self.observed.rows.len() == 0)?;
+        let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}"#;
+        let hello = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{INITIALIZE}","params":{params}}}"#);
+        let headers = "-H 'content-type: application/json' -H 'accept: application/json, text/event-stream'";
+        Some(format!("curl -sS {url} {headers} -d '{hello}'"))
     }
 
     pub(crate) fn has_rows(&self) -> bool {

@@ -335,6 +335,33 @@ fn session_is_paused_and_resumed() {
     }
 }
 
+/// What is wrapped on the screen cannot be taken from there with the mouse.
+#[test]
+fn line_of_curl_is_copied_while_nothing_has_passed() {
+    let mut rig = Rig::new(80, 24);
+    rig.on_event(Event::Listening { url: "http://127.0.0.1:7070/mcp".to_owned(), upstream: "srv".to_owned() });
+    assert!(rig.picture().contains("`y` copies"), "{}", rig.picture());
+    rig.press("y");
+    let Some(Effect::Copy(text)) = rig.effects.pop() else { panic!("{:?}", rig.effects) };
+    assert!(text.starts_with("curl -sS http://127.0.0.1:7070/mcp -H") && text.ends_with("}}}'"), "{text}");
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    let passed = World::new().call(1, 1, "search", "{}");
+    rig.on_event(Event::Passed(Arc::new(passed)));
+    assert!(rig.press("y y").effects.iter().any(|it| matches!(it, Effect::Copy(text) if text.contains("search"))));
+}
+
+#[test]
+fn reason_that_is_longer_than_its_two_lines_says_so() {
+    let mut rig = Rig::new(120, 36);
+    let mut files = session(1, "files-srv", ("ide", "1.4"), Via::Http);
+    let reason = "it was never initialized: its server answered otherwise".to_owned();
+    files.state = SessionState::Closed { reason };
+    rig.on_event(Event::SessionOpened(files.into()));
+    let picture = rig.picture();
+    let second = picture.lines().find(|line| line.contains("initialized")).unwrap().split('│').nth(1).unwrap();
+    assert!(second.trim_end().ends_with(".."), "{picture}");
+}
+
 #[test]
 fn sessions_of_several_upstreams_say_which_they_are_of() {
     let mut rig = Rig::new(120, 36);

@@ -9,9 +9,9 @@ use super::lint::level_role;
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
 use crate::envelope::{Direction, Envelope, Outcome};
-use crate::mcp::method::INITIALIZE;
 use crate::message::{Id, Kind};
 use crate::text;
+use crate::ui::keymap::with_keys;
 use crate::ui::model::column_needs::{ColumnNeeds, subject_words};
 use crate::ui::model::message_rows::{MessageRow, MessageRows, RowState};
 use crate::ui::model::patience::{ClientClock, ClockState};
@@ -134,14 +134,13 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let text = " no message passes the filter; `~b WORD` looks into all of each message";
         return put(frame, area, 1, styled(model, Role::Dim, short(text, usize::from(area.width))));
     }
-    // Of several front doors, or none over HTTP, there is no address to give.
-    let front = model.observed.front.as_ref().map(|(url, _)| url).filter(|url| url.contains("://"));
     let mut lines = vec![(Role::Plain, "nothing has passed yet".to_owned())];
-    if let Some(url) = front {
+    if let Some(url) = model.front_url() {
         lines.push((Role::Plain, format!("point a client at {url}")));
         lines.push((Role::Plain, String::new()));
         lines.extend(model.settings.hints.iter().map(|hint| (Role::Accent, hint.replace("URL", url))));
-        lines.push((Role::Accent, curl_line(url)));
+        lines.extend(model.first_curl().map(|line| (Role::Accent, line)));
+        lines.push((Role::Dim, with_keys(&model.settings.keys, "`<messages copy>` copies the line of curl")));
         lines.push((Role::Dim, "or see it all with a server and a client of its own: tapline demo".to_owned()));
     }
     let mut text = WrappedText::of(lines.iter().map(|(_, line)| text::sanitize(line).into_owned()).collect());
@@ -150,15 +149,6 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     for (at, role) in rows.into_iter().enumerate() {
         put(frame, area, at + 1, styled(model, role, format!(" {}", text.row(at).unwrap_or_default())));
     }
-}
-
-/// What any server answers.
-fn curl_line(url: &str) -> String {
-    let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}"#;
-    let hello = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{INITIALIZE}","params":{params}}}"#);
-    format!(
-        "curl -sS {url} -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' -d '{hello}'"
-    )
 }
 
 fn header(model: &Model, columns: &MessageColumns) -> Line<'static> {

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, styled, theme};
+use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, styled, theme};
 use super::status::duration;
 use crate::event::SessionState;
 use crate::event::figures::EndpointFigures;
@@ -122,8 +122,11 @@ fn reason_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'stat
     };
     let mut text = WrappedText::of(vec![text::sanitize(&why).into_owned()]);
     text.wrap(width.saturating_sub(4), 0);
-    let rows = (0..2).map_while(|row| text.row(row));
-    rows.map(|row| Line::from(styled(model, role, format!("   {}", row.trim_start())))).collect()
+    let first = text.row(0).unwrap_or_default().trim().to_owned();
+    let rest: Vec<_> = (1..).map_while(|row| text.row(row)).map(|row| row.trim().to_owned()).collect();
+    let rest = short(&rest.join(" "), width.saturating_sub(4));
+    let rows = [first, rest].into_iter().filter(|row| !row.is_empty());
+    rows.map(|row| Line::from(styled(model, role, format!("   {row}")))).collect()
 }
 
 /// Of the session that the list is narrowed to, else of all.
