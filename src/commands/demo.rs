@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::observe::{has_screen, observe, print_lines, start_core};
+use super::observe::{has_screen, observe, print_lines, say_why_no_screen, start_core};
 use super::setup::{control_settings, redact_rules, rule_files, tape_dir};
 use crate::app::{Core, Settings};
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, LogFormat};
 use crate::config::Config;
 use crate::config::options::{ControlOptions, WatchOptions};
 use crate::demo::server::{Scenario, ServerOptions};
@@ -69,6 +69,9 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
 /// The demo for a pipe or a log: the story once, flat out.
 async fn demo_once(core: Core, mut signals: Signals, args: WatchOptions, url: &str) -> Result<ExitCode, ExitError> {
     let printer = print_lines(&core, args.log_format);
+    if args.log_format == LogFormat::Text {
+        say_why_no_screen(args.headless);
+    }
     let told = tokio::select! {
         told = crate::demo::client::script(url) => told.context("the demo's client gave up").map(|_| ExitCode::SUCCESS),
         signal = signals.next() => Ok(ExitCode::from(signal.status())),

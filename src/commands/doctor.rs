@@ -349,9 +349,11 @@ fn terminal() -> DoctorFinding {
 }
 
 fn clipboard() -> DoctorFinding {
-    let tools: Vec<_> = CLIPBOARDS.into_iter().filter(|tool| is_program(tool)).collect();
+    let is_inside = std::env::var_os("TMUX").is_some();
+    let helps = |tool: &&str| is_program(tool) && (is_inside || *tool != "tmux");
+    let tools: Vec<_> = CLIPBOARDS.into_iter().filter(helps).collect();
     let tools = if tools.is_empty() { "no program for it here".to_owned() } else { tools.join(", ") };
-    if std::env::var_os("TMUX").is_some() {
+    if is_inside {
         let text = format!("inside tmux: `set -g set-clipboard on` in ~/.tmux.conf lets what is copied out; {tools}");
         return DoctorFinding::note("clipboard", text);
     }

@@ -117,8 +117,27 @@ pub trait TerminalHost {
     fn resized(&mut self) {}
 }
 
+/// What a command printed that failed, with why at its end; only why where it printed nothing.
+pub(super) fn failed(output: &str, how: &str, said: &str) -> Result<String, String> {
+    let why = if said.is_empty() { how.to_owned() } else { format!("{how}: {said}") };
+    if output.is_empty() { Err(why) } else { Ok(format!("{}\n\n{why}\n", output.trim_end())) }
+}
+
 /// The way of keys and signals to the screen.
 pub fn input_channel() -> (Sender<ScreenInput>, Receiver<ScreenInput>) {
     // Typed by a person; when it is full, a key waits.
     crossbeam_channel::bounded(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::failed;
+
+    #[test]
+    fn failed_command_says_why_below_what_it_printed() {
+        let failed = |output: &str, said| failed(output, "ended with 3", said);
+        assert_eq!(failed("", ""), Err("ended with 3".to_owned()));
+        assert_eq!(failed("", "no such file"), Err("ended with 3: no such file".to_owned()));
+        assert_eq!(failed("one\n", "broken"), Ok("one\n\nended with 3: broken\n".to_owned()));
+    }
 }

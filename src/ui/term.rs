@@ -27,7 +27,7 @@ use rustix::io::Errno;
 
 use super::event_loop::{ScreenIo, run};
 use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, is_colourful, question, read_answers};
-use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
+use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost, failed};
 use super::settings::Settings;
 use crate::event::{Command, FeedReader};
 
@@ -535,8 +535,8 @@ impl TerminalHost for CrosstermHost<'_> {
             let said = said.join().unwrap_or_default();
             let Some(mut child) = lock(&piped).take() else { return };
             let output = match child.wait() {
-                Ok(status) if status.success() || !output.is_empty() => Ok(output),
-                Ok(status) => Err(format!("ended with {status}: {}", said.trim())),
+                Ok(status) if status.success() => Ok(output),
+                Ok(status) => failed(&output, &format!("ended with {status}"), said.trim()),
                 Err(error) => Err(error.to_string()),
             };
             let _ = keys.send(ScreenInput::Piped { command, output });

@@ -205,6 +205,9 @@ async fn dumb_terminal_gets_lines_and_a_word() {
         terminal.press(CTRL_C);
         terminal.ends_with(130);
     }
+    let demo = Terminal::with(&["demo", "--listen", "127.0.0.1:0", "--no-record"], &[("TERM", "dumb")]);
+    demo.wait_for("`TERM` is `dumb`: a line a message instead of the screen");
+    demo.ends_with(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,7 +101,7 @@ pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
     let elsewhere = elsewhere.into_iter().chain([KeyContext::Sessions, KeyContext::Events, KeyContext::Rules]);
     match { elsewhere }.find_map(|context| Some((context, of(context)?))) {
         Some((context, binding)) => {
-            format!("`{name}` does nothing here; in {} it would {}", context.title(), binding.help)
+            format!("`{name}` does nothing here; in {}: {}", context.title(), binding.help)
         }
         None => format!(
             "`{name}` does nothing here: `<everywhere help>` lists the keys, `<everywhere command>` the commands"

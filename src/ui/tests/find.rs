@@ -204,11 +204,12 @@ fn command_is_found_by_its_name_and_does_what_its_key_does() {
 #[test]
 fn key_that_does_nothing_says_what_would() {
     for (keys, expected) in [
-        ("X", "`X` does nothing here; in queue it would block it with the usual error"),
+        ("X", "`X` does nothing here; in queue: block it with the usual error"),
+        ("l", "`l` does nothing here; in detail: next side"),
         ("%", "`%` does nothing here: `?` lists the keys, `:` the commands"),
         ("n", "`n` (next match): there is nothing here for that"),
         ("g Z", "`Z` does nothing here: `?` lists the keys"),
-        ("2 F", "`F` does nothing here; in messages it would follow new messages or stay"),
+        ("2 F", "`F` does nothing here; in messages: follow new messages or stay"),
     ] {
         let picture = busy(120, 36).press(keys).picture();
         assert!(picture.contains(expected), "{keys}: {picture}");
