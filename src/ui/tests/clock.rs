@@ -35,7 +35,7 @@ fn queue_row_says_what_whose_and_how_long() {
 
 #[test]
 fn queue_says_what_holds_where_the_hold_is_off() {
-    assert!(holding("ide", 6).picture().contains(" held by ~tool write_file|git_.* "));
+    assert!(holding("ide", 6).picture().contains(" held: ~tool write_file|git_.* "));
 }
 
 #[test]

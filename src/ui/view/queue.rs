@@ -79,7 +79,7 @@ fn policy(model: &Model, width: u16) -> Line<'static> {
         (true, ..) => Line::from(styled(model, Role::Held, format!(" hold on: {} ", short(&holding.filter, room)))),
         // Breakpoints, rules, a step and a pause hold as well.
         (false, Some(held), _) => {
-            Line::from(styled(model, Role::Held, format!(" held by {} ", short(&held.reason, room))))
+            Line::from(styled(model, Role::Held, format!(" held: {} ", short(&held.reason, room))))
         }
         (false, None, false) => {
             Line::from(styled(model, Role::Dim, format!(" hold off: {} ", short(&holding.filter, room))))
