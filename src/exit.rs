@@ -29,7 +29,7 @@ pub const STATUSES: [(&str, &str); 5] = [
     ),
     (
         "2",
-        "usage or configuration: arguments and settings that cannot be, or that name what is not there: a file, a tape, a session, a \
+        "usage or configuration: arguments and settings that cannot be, or that name what is not there: a program, a file, a tape, a session, a \
          client, a tapline, a port that is free; of `search`, `tape diff` and `tape baseline`: a tape or a line that cannot be read, so that there may be more",
     ),
     ("130", "ended by SIGINT (ctrl c where there is no screen): 128 and the number of the signal"),

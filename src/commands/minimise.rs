@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, never, select};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{check_out, progress, watch, write_out};
-use super::setup::target;
+use super::setup::played_target;
 use super::tape::find;
 use crate::app::replays;
 use crate::cli::{TapeMinimiseArgs, TargetArgs};
@@ -30,7 +30,6 @@ use crate::tape::minimise::{ReducedTape, ReducibleTape, TapeReduction, minimise}
 use crate::tape::play::{PlayOptions, play};
 use crate::tape::{PACKED, SUFFIX, TapeError};
 use crate::text::counted;
-use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 
 /// How long the end of a session may take to be told that was hung up on.
@@ -112,12 +111,11 @@ struct MinimiseRunner {
 impl MinimiseRunner {
     fn start(server: TargetArgs, patience: Duration, config: &Config) -> Result<Self, ExitError> {
         let server = named_server(server, config).map_err(ExitError::usage)?;
-        let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
         let (journal, thread) = Journal::start(None);
         let (feed, events) = Feed::bounded(EVENTS);
         journal.subscribe(feed);
         let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
-        Ok(Self { table: SessionTable::new(proxy, target(server, &never)?), events, patience, _journal: thread })
+        Ok(Self { table: SessionTable::new(proxy, played_target(server)?), events, patience, _journal: thread })
     }
 
     /// Whether a message matches while that is played.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::client_trials::ClientTrials;
 use super::observe::{observe, report_config, start_core};
-use super::setup::{LaunchedBy, behind_front_door, core_settings, target};
+use super::setup::{LaunchedBy, behind_front_door, core_settings, played_target};
 use super::stdio::launched;
 use crate::app::{GRACE, Settings};
 use crate::cli::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg, TransportArg, server_url};
@@ -106,10 +106,9 @@ fn real_server(args: &MockArgs) -> Result<Option<RealServer>, ExitError> {
         }
         (None, None) => return Ok(None),
     };
-    let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
     let (journal, _) = Journal::start(None);
     let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
-    Ok(Some(RealServer(SessionTable::new(proxy, target(server, &never)?))))
+    Ok(Some(RealServer(SessionTable::new(proxy, played_target(server)?))))
 }
 
 impl RealServer {

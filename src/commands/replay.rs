@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::fork::{self, ForkJob};
 use super::load::{LoadFigures, LoadPlan, play_many};
 use super::output::{OutFile, check_apart};
-use super::setup::{redact_rules, target};
+use super::setup::{played_target, redact_rules};
 use crate::app::replays;
 use crate::cli::{ColorArg, ControlArgs, MatchArg, ReplayArgs, ReplayReportArg};
 use crate::config::Config;
@@ -39,7 +39,6 @@ use crate::tape::redact::RedactRules;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
 use crate::tape::{TapeContext, TapeError, last_seq};
 use crate::text::sanitize;
-use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 
@@ -162,8 +161,6 @@ impl ReplayJob {
         let color = config.keys.color.unwrap_or_default();
         let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
         let headers = given.cloned().collect();
-        // A crash is what a replay is to find.
-        let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
         let filter = args.filter.as_deref().map(Filter::parse).transpose().context("`--filter`");
         let server = named_server(args.target, config).map_err(ExitError::usage)?;
         let load = load_plan(args.repeat, args.parallel);
@@ -179,7 +176,7 @@ impl ReplayJob {
             tapes: groups.into_iter().map(|paths| TapeGroup { paths }).collect(),
             part: TapeSelection { from: args.from.map(Seq), until: args.until.map(Seq), only: None },
             filter: filter.map_err(ExitError::usage)?,
-            target: target(server, &never)?,
+            target: played_target(server)?,
             options: PlayOptions {
                 speed: args.speed,
                 rules: Rules { ignore: args.ignore, only: args.only, volatile: volatile(args.matching), clocks: None },

@@ -5,14 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 
-use super::check::is_program;
 use super::observe::{greeting, has_screen, observe, print_shadow_counts, report_config, start_core};
-use super::setup::{LaunchedBy, behind_front_door, core_settings, default_name, pool_settings, target};
+use super::setup::{LaunchedBy, absent_program, behind_front_door, core_settings, default_name, pool_settings, target};
 use crate::app::Core;
 use crate::cli::{LogFormat, RunArgs};
 use crate::config::Config;
 use crate::config::options::{self, FrontOptions, UpstreamChoice, WatchOptions};
-use crate::config::upstreams::UpstreamServer;
 use crate::control::hub::{self, Hub, LocalTapline};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
@@ -20,7 +18,6 @@ use crate::event::{Level, LogLine};
 use crate::exit::{ExitError, print_stderr};
 use crate::proxy::front::routes::MountSpec;
 use crate::screen::{ScreenThread, Signals, screen_settings};
-use crate::secret::Label;
 use crate::tape::export::archive;
 use crate::{ui, upstream::pool};
 
@@ -101,13 +98,7 @@ async fn watch_all(
 fn absent_programs(wanted: &[UpstreamChoice], watched: &[PathBuf]) -> Result<Vec<String>, ExitError> {
     let mut texts = Vec::new();
     for upstream in wanted {
-        let UpstreamServer::Command(command) = &upstream.server else { continue };
-        if command.has_variable("PATH") || is_program(&command.program) {
-            continue;
-        }
-        let program = Label::of_text(&command.program);
-        let where_to = if command.program.contains('/') { "that can be run" } else { "on `PATH`" };
-        let text = format!("there is no program `{program}` {where_to}");
+        let Some(text) = absent_program(&upstream.server) else { continue };
         match &upstream.name {
             Some(name) => texts.push(format!("upstream `{name}`: {text}")),
             None if watched.is_empty() => return Err(ExitError::usage(anyhow!(text))),

@@ -26,7 +26,7 @@ use crate::shadow::{self, ShadowPlace};
 use crate::store::LONGEST_IDLE;
 use crate::tape::redact::RedactRules;
 use crate::upstream::http::HttpUpstream;
-use crate::upstream::pool::{self, Pool};
+use crate::upstream::pool::{self, Pool, Restart};
 use crate::upstream::retry::{self, Retry};
 use crate::upstream::site::Site;
 use crate::upstream::sse::SseUpstream;
@@ -134,12 +134,11 @@ fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::S
     let Some(plan) = section.plan(flags).map_err(ExitError::usage)? else { return Ok(None) };
     let server = match plan.place {
         ShadowPlace::Url(url) => UpstreamServer::Url { url, transport: TransportArg::Auto, headers: plan.headers },
-        ShadowPlace::Command(command) if !command.has_variable("PATH") && !is_program(&command.program) => {
-            let program = Label::of_text(&command.program);
-            return Err(ExitError::usage(anyhow::anyhow!("`--shadow`: there is no program `{program}` on `PATH`")));
-        }
         ShadowPlace::Command(command) => UpstreamServer::Command(command),
     };
+    if let Some(why) = absent_program(&server) {
+        return Err(ExitError::usage(anyhow::anyhow!("`--shadow`: {why}")));
+    }
     let target = target(server, &pool::Settings::default())?;
     Ok(Some(shadow::Settings { target, upstream: plan.upstream, options: plan.options }))
 }
@@ -212,6 +211,27 @@ pub(super) fn default_name(wanted: &[UpstreamChoice]) -> String {
 pub(super) fn pool_settings(wanted: &[UpstreamChoice], pool: pool::Section) -> Result<pool::Settings, ExitError> {
     options::check_pool(&pool, wanted).map_err(ExitError::usage)?;
     pool.settings().map_err(|why| ExitError::usage(anyhow::anyhow!(why)))
+}
+
+/// That there is no program of that name, where a server is a command and that can be seen before it is started.
+pub(super) fn absent_program(server: &UpstreamServer) -> Option<String> {
+    let UpstreamServer::Command(command) = server else { return None };
+    if command.has_variable("PATH") || is_program(&command.program) {
+        return None;
+    }
+    let where_to = if command.program.contains('/') { "that can be run" } else { "on `PATH`" };
+    Some(format!("there is no program `{}` {where_to}", Label::of_text(&command.program)))
+}
+
+/// The server that is given to be asked what is on a tape. A crash is what that is to find: it is not started again.
+///
+/// # Errors
+/// As of [`target`], and where there is no such program.
+pub(super) fn played_target(server: UpstreamServer) -> Result<Target, ExitError> {
+    if let Some(why) = absent_program(&server) {
+        return Err(ExitError::usage(anyhow::anyhow!(why)));
+    }
+    target(server, &pool::Settings { restart: Restart::Never, ..pool::Settings::default() })
 }
 
 /// The upstream behind a URL or a command line; no connection is made and no child is started yet.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tokio::time::Instant;
 
 use super::observe::{announce_holds, print_lines, print_shadow_counts, report_config, start_core};
-use super::setup::{LaunchedBy, core_settings, default_name, pool_settings, target};
+use super::setup::{LaunchedBy, absent_program, core_settings, default_name, pool_settings, target};
 use crate::app::{Core, GRACE, Settings};
 use crate::cli::{PoolArgs, StdioArgs};
 use crate::config::Config;
@@ -61,6 +61,10 @@ pub(super) async fn launched(
 
 fn settings(args: StdioArgs, config: &Config) -> Result<(Settings, WatchOptions), ExitError> {
     let wanted = options::upstream(args.target, config).map_err(ExitError::usage)?;
+    // One that is watched may be about to be built.
+    if let Some(why) = absent_program(&wanted.server).filter(|_| args.common.restart.watch.is_empty()) {
+        return Err(ExitError::usage(anyhow::anyhow!(why)));
+    }
     // Where a client has launched us, the pipe breaks as the server's would, and our exit status is the server's.
     let pool = options::pool_section(&PoolArgs::default(), &args.common.restart, &config.keys);
     let pool = pool::Section { restart: pool.restart.or(Some(Restart::Never)), ..pool };

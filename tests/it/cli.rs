@@ -42,6 +42,8 @@ fn help_and_version_go_to_stdout() {
     }
 }
 
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+
 #[test]
 fn usage_errors_exit_2_with_a_reason() {
     for (arguments, expected) in [
@@ -61,6 +63,20 @@ fn usage_errors_exit_2_with_a_reason() {
         (&["stdio"], "`--config FILE`, which has `[upstreams.<name>]`"),
         (&["run", "--", "no-such-program", "x"], "there is no program `no-such-program` on `PATH`"),
         (&["run", "--", "./no-such-program"], "there is no program `./no-such-program` that can be run"),
+        (&["replay", DEMO, "--", "no-such-program"], "there is no program `no-such-program` on `PATH`"),
+        (
+            &["replay", DEMO, "--interactive", "--", "no-such-program"],
+            "there is no program `no-such-program` on `PATH`",
+        ),
+        (&["mock", DEMO, "--", "no-such-program"], "there is no program `no-such-program` on `PATH`"),
+        (
+            &["tape", "minimise", DEMO, "--fails", "~e", "--out", "/dev/null", "--", "./no-such-program"],
+            "there is no program `./no-such-program` that can be run",
+        ),
+        (
+            &["run", "--shadow", "no-such-program", "--", "cat"],
+            "`--shadow`: there is no program `no-such-program` on `PATH`",
+        ),
         (&["run", "python", "x.py", "--name", "y"], "tip: tapline run ... -- python ..."),
         (&["run", "--grace", "soon", "--", "cat"], "write it like `500ms`, `2s`, `1m30s`, `24h` or `30d`"),
         (&["sessions", "rm", "--older-than", "30"], "`30` of what? write it like `12h` or `30d`"),

@@ -204,12 +204,14 @@ fn exit_statuses_are_as_the_table_says() {
         // The work failed.
         (&changed, 1),
         (&["replay", tape, "--upstream", "http://127.0.0.1:1/mcp", "--speed", "max"], 1),
-        (&["replay", tape, "--", "./no-such-program"], 1),
+        (&["replay", tape, "--", "/bin/sh", "-c", "exit 7"], 1),
         (&["wrap", "./other.json"], 1),
         // What is named is not there, or cannot be.
         (&[], 2),
         (&["run"], 2),
         (&["run", "--", "./no-such-program"], 2),
+        (&["stdio", "--", "./no-such-program"], 2),
+        (&["replay", tape, "--", "./no-such-program"], 2),
         (&["attach", "nosuch"], 2),
         (&["attach", "127.0.0.1:1"], 2),
         (&["sessions", "show", "nosuch"], 2),

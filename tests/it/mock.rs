@@ -1,6 +1,7 @@
 //! A tape in place of its server: the same client sees the same.
 
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -181,7 +182,12 @@ fn mock_asks_a_real_server_what_is_on_no_tape_and_extends_it() {
 
 #[test]
 fn mock_names_a_real_server_that_cannot_be_asked() {
-    let output = launched_with(Path::new(DEMO), &[], &["there-is-no-such-command"], &[first_request(), unrecorded()]);
+    let place = TempDir::new().unwrap();
+    let server = place.path().join("server");
+    std::fs::write(&server, "#!/there/is/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(&server, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let command = [server.to_str().unwrap()];
+    let output = launched_with(Path::new(DEMO), &[], &command, &[first_request(), unrecorded()]);
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(out.contains("-31000") && out.contains("the real server cannot be asked"), "{out}");
 }

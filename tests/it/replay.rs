@@ -69,10 +69,6 @@ fn start_failure_exits_1_with_stderr() {
     assert_eq!(output.status.code(), Some(1));
     let told = format!("{}{}", stdout(&output), String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("status 7") && told.contains("no licence"), "{told}");
-    let output = replay(Path::new(TAPE), &[], &["there-is-no-such-command"]);
-    assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.starts_with("tapline: ") && told.contains("`there-is-no-such-command`"), "{told}");
 }
 
 #[test]

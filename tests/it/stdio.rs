@@ -111,9 +111,9 @@ async fn signals_are_passed_to_the_server() {
 #[tokio::test]
 async fn missing_command_is_reported_on_stderr() {
     let (status, rest, errors) = Launched::start(&["--", "there-is-no-such-command"]).end().await;
-    assert_eq!((status, rest), (Some(1), vec![]));
+    assert_eq!((status, rest), (Some(2), vec![]));
     let errors = String::from_utf8(errors).unwrap();
-    assert!(errors.starts_with("tapline: cannot start `there-is-no-such-command`"), "{errors}");
+    assert!(errors.starts_with("tapline: there is no program `there-is-no-such-command` on `PATH`"), "{errors}");
 }
 
 #[tokio::test]
