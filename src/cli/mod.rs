@@ -296,6 +296,8 @@ Examples:
   tapline lint session.tape.jsonl --format sarif > lint.sarif
   tapline lint --list                       every code, with its level
 
+A tape is a file, or a part of the name of one in the directory that is recorded to; so it is for `replay` and `mock`.
+
 Codes that are allowed, and the level, may stand in tapline.toml: `[lint]` with `allow = [\"stdout-noise\"]` and `level = \"error\"`.
 
 Exit status: 0 nothing was found, 1 something was found of this level or above, 2 usage or an unreadable tape.")]

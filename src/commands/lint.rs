@@ -9,6 +9,7 @@ use anyhow::anyhow;
 
 use super::help::print;
 use super::output::{check_out, write_out};
+use super::tape::find_each;
 use crate::cli::{LintArgs, LintFormat};
 use crate::config::keys::ConfigKeys;
 use crate::exit::{ExitError, print_error};
@@ -28,17 +29,17 @@ pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitEr
     let section = keys.lint.clone().unwrap_or_default();
     let policy = LintPolicy::of(section.clone(), args.level.map(Into::into), &args.allow);
     let seen_by = known_client(args.seen_by.as_deref().or(section.seen_by.as_deref()))?;
-    let read: Vec<&Path> = args.tapes.iter().map(AsRef::as_ref).collect();
-    check_out(args.out.as_deref(), REPORT, &read)?;
+    let paths = find_each(&args.tapes, None, keys)?;
+    check_out(args.out.as_deref(), REPORT, &paths.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
     let (mut tapes, mut unread, mut damaged) = (Vec::new(), None, false);
-    for path in &args.tapes {
+    for path in &paths {
         match lint_tape(path, seen_by) {
             Ok((tape, is_damaged)) => {
                 tapes.push(tape);
                 damaged |= is_damaged;
             }
             // Each of several is said, and the others are judged all the same.
-            Err(error) if args.tapes.len() > 1 => unread = Some(error.report()),
+            Err(error) if paths.len() > 1 => unread = Some(error.report()),
             Err(error) => return Err(error),
         }
     }

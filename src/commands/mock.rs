@@ -9,6 +9,7 @@ use super::client_trials::ClientTrials;
 use super::observe::{observe, report_config, start_core};
 use super::setup::{LaunchedBy, behind_front_door, core_settings, played_target};
 use super::stdio::launched;
+use super::tape::find_each;
 use crate::app::{GRACE, Settings};
 use crate::cli::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg, TransportArg, server_url};
 use crate::config::Config;
@@ -42,6 +43,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// # Errors
 /// Where a tape cannot be read, or what is asked for cannot be done: exit status 2.
 pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, ExitError> {
+    args.tape = find_each(&args.tape, args.common.watch.tapes.as_ref(), &config.keys)?;
     let options = mock_options(&mut args)?;
     let real = real_server(&args)?;
     let fallback = real.as_ref().map(|real| real.fallback(&args)).transpose()?;

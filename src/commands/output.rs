@@ -46,13 +46,17 @@ pub(in crate::commands) fn check_out(out: Option<&Path>, what: &str, read: &[&Pa
 /// # Errors
 /// Where it is one: a mistake in how tapline was called.
 pub(in crate::commands) fn check_apart(out: &Path, read: &[&Path]) -> Result<(), ExitError> {
-    let identity = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
-    let is_read = |file| read.iter().any(|tape| identity(tape) == Some(file));
-    if identity(out).is_some_and(is_read) {
+    if read.iter().any(|tape| is_same_file(out, tape)) {
         let text = format!("{} is the tape that is read, and would be lost; take another name", out.display());
         return Err(ExitError::usage(anyhow::anyhow!(text)));
     }
     Ok(())
+}
+
+/// Whether two paths lead to one file that is there.
+pub(in crate::commands) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
+    identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 
 /// As [`check_out`], of a file that is to be new, in a directory that is made where it is not there.

@@ -16,6 +16,7 @@ use super::fork::{self, ForkJob};
 use super::load::{LoadFigures, LoadPlan, play_many};
 use super::output::{OutFile, check_apart};
 use super::setup::{played_target, redact_rules};
+use super::tape::find_each;
 use crate::app::replays;
 use crate::cli::{ColorArg, ControlArgs, MatchArg, ReplayArgs, ReplayReportArg};
 use crate::config::Config;
@@ -158,6 +159,7 @@ impl ReplayJob {
     /// # Errors
     /// Where the arguments cannot be.
     fn of(args: ReplayArgs, config: &Config) -> Result<Self, ExitError> {
+        let tapes = find_each(&args.tapes, None, &config.keys)?;
         let color = config.keys.color.unwrap_or_default();
         let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
         let headers = given.cloned().collect();
@@ -169,9 +171,9 @@ impl ReplayJob {
             return Err(ExitError::usage(anyhow::anyhow!(text)));
         }
         if let Some(out) = &args.out {
-            check_apart(out, &args.tapes.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+            check_apart(out, &tapes.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         }
-        let groups = if args.together { vec![args.tapes] } else { args.tapes.into_iter().map(|it| vec![it]).collect() };
+        let groups = if args.together { vec![tapes] } else { tapes.into_iter().map(|it| vec![it]).collect() };
         Ok(Self {
             tapes: groups.into_iter().map(|paths| TapeGroup { paths }).collect(),
             part: TapeSelection { from: args.from.map(Seq), until: args.until.map(Seq), only: None },

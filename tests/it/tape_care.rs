@@ -567,4 +567,48 @@ fn tape_that_is_read_is_not_what_is_written() {
         assert!(said.contains("is the tape that is read"), "{command:?}: {said}");
         assert_eq!(fs::read(tape).unwrap(), demo, "{command:?}");
     }
+    let beside = place.path().join("t-redacted.tape.jsonl");
+    std::os::unix::fs::symlink(tape, &beside).unwrap();
+    for arguments in [&["redact", tape, "--out", tape][..], &["redact", tape, "--out", link], &["redact", tape]] {
+        let (status, _, said) = self::tape(arguments);
+        assert!(status == 2 && said.contains("is the tape itself; `--in-place` redacts it where it is"), "{said}");
+        assert_eq!(fs::read(tape).unwrap(), demo, "{arguments:?}");
+    }
+    assert_eq!(self::tape(&["redact", link, "--in-place"]).0, 0, "a link to it may be given");
+}
+
+#[test]
+fn part_of_the_name_of_a_tape_is_enough_for_every_command() {
+    let place = TempDir::new().unwrap();
+    let tapes = place.path().join("kept");
+    fs::create_dir(&tapes).unwrap();
+    fs::create_dir(place.path().join("tapline")).unwrap();
+    fs::write(place.path().join("tapline/config.toml"), format!("tapes = {tapes:?}\n")).unwrap();
+    let kept = tapes.join("2026-booking-4f1c.tape.jsonl");
+    fs::write(&kept, demo()).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = command().env("XDG_CONFIG_HOME", place.path()).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), said)
+    };
+    let server = [env!("CARGO_BIN_EXE_tapline"), "__demo-server"];
+    for arguments in [
+        &["lint", "4f1c"][..],
+        &["mock", "4f1c", "--stdio", "--no-record"],
+        &["replay", "4f1c", "--speed", "max", "--", server[0], server[1]],
+        &["tape", "show", "4f1c"],
+    ] {
+        let (status, said) = said(arguments);
+        assert!(status.is_some_and(|it| it < 2) && !said.contains("there is no tape"), "{arguments:?}: {said}");
+    }
+    let out = kept.to_str().unwrap();
+    for arguments in [&["lint", "4f1c", "--out", out][..], &["replay", "4f1c", "--out", out, "--", "cat"]] {
+        let (status, said) = said(arguments);
+        assert!(status == Some(2) && said.contains("is the tape that is read"), "{arguments:?}: {said}");
+    }
+    fs::copy(&kept, tapes.join("2027-booking-4f1c.tape.jsonl")).unwrap();
+    for arguments in [&["lint", "4f1c", "2026"][..], &["mock", "4f1c"], &["replay", "4f1c", "--", "cat"]] {
+        let (status, said) = said(arguments);
+        assert!(status == Some(2) && said.contains("give more of the name"), "{arguments:?}: {said}");
+    }
 }

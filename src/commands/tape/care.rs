@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
 use crate::cli::{TapeRedactArgs, TapeRmArgs, VerifyFormArg};
 use crate::commands::help::print;
-use crate::commands::output::check_out;
+use crate::commands::output::{check_out, is_same_file};
 use crate::control::recorder_elsewhere;
 use crate::exit::{self, ExitError};
 use crate::lint::report::{sarif_location, sarif_log};
@@ -163,6 +163,11 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
             path.with_file_name(format!("{}-redacted{SUFFIX}{packed}", short_name(&path)))
         }
     };
+    if !args.in_place && is_same_file(&to, &path) {
+        // It may be recorded to, which is asked there.
+        let text = format!("{} is the tape itself; `--in-place` redacts it where it is", to.display());
+        return Err(ExitError::usage(anyhow!(text)));
+    }
     check_out(Some(&to), "", &[])?;
     let rules = RedactRules {
         headers: args.header.clone(),

@@ -54,6 +54,19 @@ pub(super) fn find(tape: &Path, tapes: Option<&PathBuf>, keys: &ConfigKeys) -> R
     TapeShelf::of(tapes, keys).find(tape)
 }
 
+/// The tapes that are meant, each of which is read by itself; `tapes`: the directory that is given.
+///
+/// # Errors
+/// Where one may be each of several. Of what is none, whoever reads it says so.
+pub(super) fn find_each(
+    given: &[PathBuf],
+    tapes: Option<&PathBuf>,
+    keys: &ConfigKeys,
+) -> Result<Vec<PathBuf>, ExitError> {
+    let shelf = TapeShelf::of(tapes, keys);
+    given.iter().map(|tape| shelf.meant(tape)).collect()
+}
+
 /// Runs `tapline search` to its end.
 pub(super) fn search(args: &SearchArgs, keys: &ConfigKeys, color: ColorArg) -> Result<ExitCode, ExitError> {
     search::run(&TapeShelf::of(args.tapes.as_ref(), keys), args, color)

@@ -26,11 +26,21 @@ impl TapeShelf {
 
     /// The tape that is meant: a file, or one of the directory by a part of its name.
     pub(super) fn find(&self, given: &Path) -> Result<PathBuf, ExitError> {
-        match given.try_exists() {
-            Ok(true) => return Ok(given.to_owned()),
-            Ok(false) => {}
-            // It may be there: in a directory that is not ours to look into.
-            Err(error) => return Err(ExitError::usage(TapeError::unread(given, error))),
+        // It may be there: in a directory that is not ours to look into.
+        given.try_exists().map_err(|error| ExitError::usage(TapeError::unread(given, error)))?;
+        self.known(given)?.ok_or_else(|| ExitError::usage(TapeError::Missing { path: given.to_owned() }))
+    }
+
+    /// As [`Self::find`], where each of several tapes is read by itself: of what is none, whoever reads it says so.
+    pub(super) fn meant(&self, given: &Path) -> Result<PathBuf, ExitError> {
+        Ok(self.known(given)?.unwrap_or_else(|| given.to_owned()))
+    }
+
+    /// # Errors
+    /// Where it may be each of several.
+    fn known(&self, given: &Path) -> Result<Option<PathBuf>, ExitError> {
+        if given.exists() {
+            return Ok(Some(given.to_owned()));
         }
         let part = given.to_str().filter(|part| !part.contains('/') && !part.is_empty());
         let known = self.0.as_deref().map(tape_files).transpose().map_err(ExitError::usage)?.unwrap_or_default();
@@ -38,8 +48,8 @@ impl TapeShelf {
         let found: Vec<_> =
             known.into_iter().filter(|path| part.is_some_and(|part| name(path).contains(part))).collect();
         match &found[..] {
-            [one] => Ok(one.clone()),
-            [] => Err(ExitError::usage(TapeError::Missing { path: given.to_owned() })),
+            [one] => Ok(Some(one.clone())),
+            [] => Ok(None),
             many => {
                 let names: Vec<_> = many.iter().take(5).map(name).collect();
                 Err(ExitError::usage(anyhow!(
