@@ -22,6 +22,8 @@ const URL: &str = "{url}";
 /// What is kept of its stderr, from the end, in bytes; and shown, in columns.
 const KEPT: usize = 4 << 10;
 const SHOWN: usize = 160;
+/// How long its stderr is read when its process group has ended: a daemon that has left the group may hold it open for ever.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How a client ended.
 #[derive(Debug)]
@@ -115,24 +117,27 @@ fn told(verdict: TrialVerdict, change: &str, end: &str, said: &str) -> String {
     format!("{word} {}: it {end}{}\n", sanitize(change), ending(said))
 }
 
-/// Runs it to its end, with all that it starts. Returns what it said last on stderr.
+/// Runs it to its end, with all that it starts. Returns what it said last on stderr, as far as that was to be had.
 async fn run_client(trials: &ClientTrials) -> Result<(ClientEnd, String), ExitError> {
     let mut shell = Command::new("sh");
     shell.args(["-c", &trials.client]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let started = Guardian::of_process().and_then(|guardian| guardian.spawn(&mut shell, GroupRole::Program));
     // The group ends also where this is not waited for to its end.
-    let (mut child, _group) = started.context("`--client` cannot be started")?;
-    let stderr = child.stderr.take();
-    let run = async { tokio::join!(child.wait(), last_words(stderr)) };
-    match tokio::time::timeout(trials.patience, run).await {
-        Ok((status, said)) => Ok((ClientEnd::Exited(status?), said)),
-        Err(_) => Ok((ClientEnd::Hung, String::new())),
-    }
+    let (mut child, group) = started.context("`--client` cannot be started")?;
+    let reading = child.stderr.take().map(|stderr| tokio::spawn(last_words(stderr)));
+    let end = match tokio::time::timeout(trials.patience, child.wait()).await {
+        Ok(status) => ClientEnd::Exited(status?),
+        Err(_) => ClientEnd::Hung,
+    };
+    // What it leaves behind may hold its stderr open. That it has ended is what counts.
+    drop(group);
+    let Some(reading) = reading else { return Ok((end, String::new())) };
+    let said = tokio::time::timeout(GOODBYE, reading).await;
+    Ok((end, said.ok().and_then(Result::ok).unwrap_or_default()))
 }
 
 /// The last line that says something, of which the beginning may be missing. Tracebacks of Python end with the frame around them.
-async fn last_words(stderr: Option<ChildStderr>) -> String {
-    let Some(mut stderr) = stderr else { return String::new() };
+async fn last_words(mut stderr: ChildStderr) -> String {
     let mut kept = Vec::new();
     while matches!(stderr.read_buf(&mut kept).await, Ok(1..)) {
         let surplus = kept.len().saturating_sub(KEPT);

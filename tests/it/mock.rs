@@ -369,6 +369,18 @@ fn mock_tries_a_client_no_longer_and_no_more_often_than_it_may() {
     assert!(status == 1 && errors.contains("the client has not ended after 100ms with nothing changed"), "{errors}");
 }
 
+/// A browser driver or a build server goes on by itself, and has the stderr of who started it.
+#[test]
+fn mock_tries_a_client_to_its_own_end_and_not_to_that_of_what_it_leaves_behind() {
+    let options = ["--most-runs", "3", "--timeout", "20s"];
+    let (status, said, errors) = client_tried_with("sleep 1000 & {replay} --upstream {url} || true", &options);
+    assert!(status == 0 && said.matches("copes ").count() == 2, "{said}{errors}");
+    let (status, _, errors) = client_tried_with("sleep 1000 & echo gone wrong >&2; exit 3", &options);
+    assert!(status == 1 && errors.contains("exit status: 3 with nothing changed: gone wrong"), "{errors}");
+    let (_, _, errors) = client_tried_with("echo waiting >&2; sleep 1000", &["--timeout", "1s"]);
+    assert!(errors.contains("has not ended after 1s with nothing changed: waiting"), "{errors}");
+}
+
 #[test]
 fn mock_tries_no_client_that_fails_by_itself() {
     let (status, said, errors) = client_tried(r"printf '  | no luck\n  +-----\n' >&2; exit 3");
