@@ -15,6 +15,8 @@ pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilitie
 pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 /// `result._meta`: the server's name and version (2026-07-28).
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+/// `params._meta`: the least severe log messages that the client wants of this request; none without it (2026-07-28).
+pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// In what belongs to a subscription, the id of the request that opened it.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -31,6 +33,11 @@ pub fn protocol_version(message: &Message) -> Option<String> {
 /// The revision that the reply to `initialize` settles on.
 pub fn agreed_version(reply: &Message) -> Option<String> {
     read(reply, &["result", "protocolVersion"])
+}
+
+/// Whether the reply to `initialize` or `server/discover` says that its server sends log messages.
+pub fn declares_logging(reply: &Message) -> bool {
+    reply.at(&["result", "capabilities", "logging"]).is_some_and(|it| it.starts_with('{'))
 }
 
 /// The token under which a request asks for progress.

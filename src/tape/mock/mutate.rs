@@ -45,6 +45,8 @@ pub(super) struct GivenReply<'a> {
     pub(super) message: &'a Message,
     /// The method that was called; empty where that is not known.
     pub(super) method: &'a str,
+    /// Whether the server has said that it sends log messages, and may send one to the client that waits for this.
+    pub(super) may_log: bool,
 }
 
 /// A change of a reply.
@@ -85,7 +87,7 @@ const MUTATIONS: [ReplyMutation; 19] = [
         is_legal: true,
         change: |it, dice| edit(it.message, dice, is_free_list, |_| json!([])),
     },
-    ReplyMutation { name: "a log message before the reply", is_legal: true, change: |it, _| with_log(it.message) },
+    ReplyMutation { name: "a log message before the reply", is_legal: true, change: |it, _| with_log(it) },
     ReplyMutation {
         name: "the reply twice",
         is_legal: false,
@@ -202,9 +204,12 @@ fn with_unknown(reply: &Message) -> Option<Vec<Message>> {
     one(&Value::Object(members))
 }
 
-fn with_log(reply: &Message) -> Option<Vec<Message>> {
+fn with_log(reply: &GivenReply<'_>) -> Option<Vec<Message>> {
+    if !reply.may_log {
+        return None;
+    }
     let log = json!({"jsonrpc": "2.0", "method": crate::mcp::method::LOG_MESSAGE, "params": {"level": "debug", "data": {"x": 1}}});
-    Some(vec![Message::new(log.to_string()), reply.clone()])
+    Some(vec![Message::new(log.to_string()), reply.message.clone()])
 }
 
 fn with_error(reply: &Message) -> Option<Vec<Message>> {
@@ -334,7 +339,20 @@ mod tests {
     use super::*;
 
     fn called<'a>(message: &'a Message, method: &'a str) -> GivenReply<'a> {
-        GivenReply { message, method }
+        GivenReply { message, method, may_log: true }
+    }
+
+    #[test]
+    fn log_message_comes_only_from_a_server_that_may_send_one() {
+        let reply = Message::new(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
+        let logged = |may_log| {
+            let told = (1..400).filter_map(|nth| {
+                let given = GivenReply { may_log, ..called(&reply, "tools/call") };
+                mutated(given, MutationPlan { seed: 2, only: None }, nth).1
+            });
+            told.filter(|it| it.text.contains("a log message before the reply")).count()
+        };
+        assert!(logged(true) > 5 && logged(false) == 0, "{} and {}", logged(true), logged(false));
     }
 
     #[test]

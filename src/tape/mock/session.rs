@@ -16,7 +16,7 @@ use super::script::{MockedAct, MockedMessage, SessionBeginning};
 use super::{LiveValues, MockOrder, MockRepeats, TapeMock};
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::error_code::protocol::METHOD_NOT_FOUND;
-use crate::mcp::meta::{self, META, SUBSCRIPTION_ID};
+use crate::mcp::meta::{self, LOG_LEVEL, META, SUBSCRIPTION_ID, declares_logging};
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::redact::with_secrets;
@@ -55,7 +55,17 @@ pub(super) struct MockSession<'a> {
     /// Results that were given so far.
     results: u64,
     /// What the client called and has no reply to yet; only where replies are changed.
-    called: HashMap<Id, String>,
+    called: HashMap<Id, CalledMethod>,
+    /// Whether the server has said that it sends log messages.
+    logs: bool,
+}
+
+/// A call without a reply yet.
+#[derive(Default)]
+struct CalledMethod {
+    method: String,
+    /// Whether its client takes log messages: since 2026-07-28 each request says so.
+    takes_logs: bool,
 }
 
 /// A recorded exchange that goes on now.
@@ -77,7 +87,21 @@ impl<'a> MockSession<'a> {
     pub(super) fn new(mock: &'a TapeMock) -> Self {
         let (home, homes, asked, playing, begun, initialize) = Default::default();
         let (ids, secrets, called) = Default::default();
-        Self { mock, home, homes, asked, position: 0, playing, begun, initialize, ids, secrets, results: 0, called }
+        Self {
+            mock,
+            home,
+            homes,
+            asked,
+            position: 0,
+            playing,
+            begun,
+            initialize,
+            ids,
+            secrets,
+            results: 0,
+            called,
+            logs: false,
+        }
     }
 
     /// When something is to be said next, whatever the client does.
@@ -129,7 +153,8 @@ impl<'a> MockSession<'a> {
 
     fn remember_call(&mut self, request: &Message) {
         if let (Some(id), Some(method), Some(_)) = (request.id(), request.method(), *self.mock.mutations.lock()) {
-            self.called.insert(id.clone(), method.to_owned());
+            let takes_logs = !is_modern(request) || request.at(&["params", META, LOG_LEVEL]).is_some();
+            self.called.insert(id.clone(), CalledMethod { method: method.to_owned(), takes_logs });
         }
     }
 
@@ -138,9 +163,11 @@ impl<'a> MockSession<'a> {
         match effect {
             MockEffect::Say(message) if message.kind() == Kind::Result => {
                 self.results += 1;
-                let method = message.id().and_then(|id| self.called.remove(id)).unwrap_or_default();
-                let reply = GivenReply { message: &message, method: &method };
+                let called = message.id().and_then(|id| self.called.remove(id)).unwrap_or_default();
+                let CalledMethod { method, takes_logs } = called;
+                let reply = GivenReply { message: &message, method: &method, may_log: self.logs && takes_logs };
                 let (messages, change) = mutated(reply, plan, self.results);
+                self.logs |= [method::INITIALIZE, method::DISCOVER].contains(&&*method) && declares_logging(&message);
                 self.mock.note_mutation(self.results, change.as_ref());
                 effects.extend(change.map(|change| MockEffect::Log(change.text)));
                 effects.extend(messages.into_iter().map(MockEffect::Say));
