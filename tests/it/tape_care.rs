@@ -612,3 +612,17 @@ fn part_of_the_name_of_a_tape_is_enough_for_every_command() {
         assert!(status == Some(2) && said.contains("give more of the name"), "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn secret_that_is_noted_of_a_closed_tape_is_not_called_another_than_it_has() {
+    let (_dir, path) = sealed();
+    let secret = "ghp_0123456789abcdefghijABCDEFGHIJ456789";
+    assert_eq!(tape(&["redact", "--in-place", path.to_str().unwrap()]).0, 0);
+    for seq in [1, 2] {
+        annotate(&path, seq, MessageMark { is_marked: true, comment: format!("token={secret} again") });
+    }
+    let tape = Tape::read(&path).unwrap();
+    assert!(tape.header.redaction.iter().any(|it| it == "bodies"), "{:?}", tape.header);
+    let comments: Vec<_> = tape.annotations().into_iter().map(|it| it.mark.comment).collect();
+    assert_eq!(comments, ["token=[redacted] again", "token=[redacted] again"]);
+}

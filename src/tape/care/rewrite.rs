@@ -359,7 +359,7 @@ pub fn append_note(path: &Path, text: &str) -> Result<(), TapeError> {
 /// Where the tape cannot be read, or not be written.
 pub fn annotate(path: &Path, annotations: &[Annotation]) -> Result<(), TapeError> {
     let (header, known) = read_annotations(path)?;
-    let mut redactor = header.has_redacted_bodies().then(|| Redactor::new(RedactRules::default()));
+    let mut redactor = header.has_redacted_bodies().then(|| Redactor::without_digits(RedactRules::default()));
     let now = Timestamp::now().0.saturating_sub(header.started.0);
     let line = |noted: &Annotation| {
         // The latest counts, also where the clock was set back.

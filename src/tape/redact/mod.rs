@@ -4,7 +4,9 @@
 //! a known service (`patterns`), and `requestState`, in which servers keep what they like. Words that merely look random are left
 //! alone unless that is asked for: ids and hashes do as well. In place of a secret stands `[redacted:` and eight digits that are made
 //! from it and from a number that is kept nowhere: the same secret has the same digits all over a tape, so that a replay and a mock
-//! still know what is sent back ([`secrets_of`]), and nothing can be found out from them. Everything else stays byte for byte.
+//! still know what is sent back ([`secrets_of`]), and nothing can be found out from them. Everything else stays byte for byte. Where a
+//! secret is added to a tape of which that number is gone ([`Redactor::without_digits`]), `[redacted]` stands: other digits would say that
+//! it is another one.
 //!
 //! The recorder asks of each message whether it may have a secret ([`Redactor::has_secret`]), on the thread that writes tapes, and
 //! reads further only where it may.
@@ -35,6 +37,8 @@ use crate::secret::is_secret;
 
 /// How the replacement of a secret begins.
 const BEGIN: &str = "[redacted:";
+/// What stands in place of one of which nobody knows whether the tape has it elsewhere.
+const WITHOUT_DIGITS: &str = "[redacted]";
 /// How many digits follow, and then the bracket.
 const DIGITS: usize = 8;
 /// Shorter secrets are looked for under their names alone: elsewhere they are parts of too much.
@@ -109,6 +113,8 @@ enum KnownBy {
 pub struct Redactor {
     rules: RedactRules,
     key: hmac::Key,
+    /// Whether the same secret is to be known by the same digits.
+    has_digits: bool,
     /// Secrets that were found under a name, to be found elsewhere, too; and all of them as one pattern.
     found: BTreeSet<String>,
     found_anywhere: Option<bytes::Regex>,
@@ -119,7 +125,12 @@ pub struct Redactor {
 impl Redactor {
     pub fn new(rules: RedactRules) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat());
-        Self { rules, key, found: BTreeSet::new(), found_anywhere: None, replaced: 0 }
+        Self { rules, key, has_digits: true, found: BTreeSet::new(), found_anywhere: None, replaced: 0 }
+    }
+
+    /// For what is added to a tape that another has redacted.
+    pub fn without_digits(rules: RedactRules) -> Self {
+        Self { has_digits: false, ..Self::new(rules) }
     }
 
     /// Returns a message without secrets; `None` where it has none.
@@ -180,6 +191,9 @@ impl Redactor {
     }
 
     fn mark(&self, secret: &str) -> String {
+        if !self.has_digits {
+            return WITHOUT_DIGITS.to_owned();
+        }
         let digits = hmac::sign(&self.key, secret.as_bytes());
         let digits: String = digits.as_ref()[..DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{BEGIN}{digits}]")
