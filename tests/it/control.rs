@@ -199,6 +199,13 @@ async fn recorded_tape_is_changed_by_nobody_else_and_it_is_said_who_records_it()
     let left = path.with_file_name("left.tape.jsonl");
     std::fs::copy(&path, &left).unwrap();
     assert_eq!(tape(&["rm", left.to_str().unwrap()]), (Some(0), String::new()));
+    // Nor does what is too old or too much go while it is recorded.
+    std::fs::copy(&path, &left).unwrap();
+    let output = place.command().args(["tape", "--tapes", tapes, "rm", "--over", "0"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && path.exists() && !left.exists(), "{said}");
+    assert!(said.contains("removed left\n") && said.contains(&format!(": {name}")), "{said}");
+    assert!(said.contains(") records to it\n"), "{said}");
     tapline.signal("TERM");
     assert_eq!(tapline.end().await.0.code(), Some(143));
     assert_eq!(tape(&["rm", given]), (Some(0), String::new()));

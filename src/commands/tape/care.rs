@@ -228,12 +228,13 @@ pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<E
 }
 
 pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, ExitError> {
-    let OutdatedTapes { gone: chosen, noted } = if args.tape.is_empty() {
+    let OutdatedTapes { gone: chosen, kept } = if args.tape.is_empty() {
         let retention = Retention { within: args.older_than, mebibytes: args.over };
-        outdated(&tapes_in(shelf.dir()?)?, &retention)
+        let recorder = |it: &TapeSummary| Some(format!("{} records to it", recorder_elsewhere(&it.path)?.words()));
+        retention.outdated(summaries(&tapes_in(shelf.dir()?)?), recorder)
     } else {
         let chosen = args.tape.iter().map(|given| shelf.find(given));
-        OutdatedTapes { gone: chosen.collect::<Result<_, _>>()?, noted: Vec::new() }
+        OutdatedTapes { gone: chosen.collect::<Result<_, _>>()?, kept: Vec::new() }
     };
     let mut text = String::new();
     let mut status = ExitCode::SUCCESS;
@@ -257,9 +258,8 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
             }
         }
     }
-    for (path, why) in &noted {
-        let name = short_name(path);
-        let _ = writeln!(text, "kept {}: {why}; `tapline tape rm` removes it by its name", sanitize(&name));
+    for (path, why) in &kept {
+        let _ = writeln!(text, "kept {}: {why}", sanitize(&short_name(path)));
     }
     if chosen.is_empty() {
         text.push_str("nothing to remove\n");
@@ -268,11 +268,9 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     Ok(status)
 }
 
-/// Of these tapes those that are too old or too many. One that may be written to stays.
-fn outdated(tapes: &[PathBuf], retention: &Retention) -> OutdatedTapes {
-    let mut tapes: Vec<_> = tapes.iter().filter_map(|path| TapeSummary::of(path).ok()).collect();
-    tapes.retain(|it| !may_be_written(it.end.as_deref()));
-    retention.outdated(tapes)
+/// What there is to say of those that can be read: of the others nobody knows how old they are.
+fn summaries(tapes: &[PathBuf]) -> Vec<TapeSummary> {
+    tapes.iter().filter_map(|path| TapeSummary::of(path).ok()).collect()
 }
 
 /// Removes what the configuration does not keep, beside everything else: of many tapes it takes its time to read them.
@@ -285,7 +283,15 @@ pub(in crate::commands) fn apply_retention(dir: PathBuf, retention: Retention) {
             tracing::warn!(%error, "`[retention]` finds no tapes");
             Vec::new()
         });
-        for path in outdated(&tapes, &retention).gone {
+        // What this process records, or is about to go on with, is known nowhere yet.
+        let may_be_recorded = |it: &TapeSummary| {
+            may_be_written(it.end.as_deref()).then(|| "it has no end, and a tapline runs".to_owned())
+        };
+        let OutdatedTapes { gone, kept } = retention.outdated(summaries(&tapes), may_be_recorded);
+        for (path, why) in kept {
+            tracing::info!(tape = %path.display(), "older than `[retention]` says, and kept: {why}");
+        }
+        for path in gone {
             match std::fs::remove_file(&path) {
                 Ok(()) => tracing::info!(tape = %path.display(), "removed, as `[retention]` says"),
                 Err(error) => tracing::warn!(tape = %path.display(), %error, "cannot be removed"),

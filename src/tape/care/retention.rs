@@ -44,8 +44,8 @@ pub struct Retention {
 pub struct OutdatedTapes {
     /// They go.
     pub gone: Vec<PathBuf>,
-    /// They stay, and why: somebody noted something on them. They count in what there is.
-    pub noted: Vec<(PathBuf, &'static str)>,
+    /// They stay, and why. They count in what there is.
+    pub kept: Vec<(PathBuf, String)>,
 }
 
 impl Retention {
@@ -54,8 +54,13 @@ impl Retention {
         self.within.is_none() && self.mebibytes.is_none()
     }
 
-    /// Those of some tapes that are too old or too many.
-    pub fn outdated(&self, mut tapes: Vec<TapeSummary>) -> OutdatedTapes {
+    /// Those of some tapes that are too old or too many. One on which somebody noted something stays, and one that `is_recorded` says it
+    /// of, in words.
+    pub fn outdated(
+        &self,
+        mut tapes: Vec<TapeSummary>,
+        is_recorded: impl Fn(&TapeSummary) -> Option<String>,
+    ) -> OutdatedTapes {
         tapes.sort_by_key(|it| std::cmp::Reverse(it.header.started));
         let micros = |age: Duration| u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
         let oldest = self.within.map(|age| Timestamp::now().0.saturating_sub(micros(age)));
@@ -64,14 +69,16 @@ impl Retention {
         for tape in tapes {
             let is_old = oldest.is_some_and(|oldest| tape.header.started.0 < oldest);
             let is_much = most.is_some_and(|most| kept + tape.bytes > most);
-            let is_outdated = is_old || is_much;
-            let why_kept = tape.why_kept();
-            if is_outdated && why_kept.is_none() {
-                outdated.gone.push(tape.path);
-                continue;
+            if is_old || is_much {
+                match tape.why_kept().or_else(|| is_recorded(&tape)) {
+                    None => {
+                        outdated.gone.push(tape.path);
+                        continue;
+                    }
+                    Some(why) => outdated.kept.push((tape.path, why)),
+                }
             }
             kept += tape.bytes;
-            outdated.noted.extend(why_kept.filter(|_| is_outdated).map(|why| (tape.path, why)));
         }
         outdated
     }

@@ -108,13 +108,14 @@ impl TapeSummary {
     }
 
     /// What somebody wrote to it, or of its messages, to find it again: such a tape goes by its name only.
-    pub fn why_kept(&self) -> Option<&'static str> {
-        match (self.notes.is_empty(), self.annotated) {
-            (false, _) => Some("it has a note"),
-            (true, 0) => None,
-            (true, 1) => Some("a message of it is marked or has a comment"),
-            (true, _) => Some("messages of it are marked or have comments"),
-        }
+    pub fn why_kept(&self) -> Option<String> {
+        let why = match (self.notes.is_empty(), self.annotated) {
+            (false, _) => "it has a note",
+            (true, 0) => return None,
+            (true, 1) => "a message of it is marked or has a comment",
+            (true, _) => "messages of it are marked or have comments",
+        };
+        Some(format!("{why}; `tapline tape rm` removes it by its name"))
     }
 
     /// The server by its name, else where it is.
