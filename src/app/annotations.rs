@@ -15,6 +15,8 @@ use crate::tape::care;
 #[derive(Clone, Default)]
 pub(super) struct ClosedTapes {
     waiting: Arc<Mutex<BTreeMap<PathBuf, Vec<Annotation>>>>,
+    /// What could not be written, as to a disk that was full.
+    unwritten: Arc<Mutex<BTreeMap<PathBuf, Vec<Annotation>>>>,
     writing: Arc<Mutex<()>>,
 }
 
@@ -22,7 +24,10 @@ impl ClosedTapes {
     pub(super) fn add(&self, unwritten: Vec<Unwritten>) {
         let mut waiting = self.waiting.lock();
         for Unwritten { tape, annotation } in unwritten {
-            waiting.entry(tape).or_default().push(annotation);
+            let earlier = self.unwritten.lock().remove(&tape).unwrap_or_default();
+            let annotations = waiting.entry(tape).or_default();
+            annotations.splice(..0, earlier);
+            annotations.push(annotation);
         }
     }
 
@@ -38,7 +43,8 @@ impl ClosedTapes {
                 None => care::annotate(&path, &annotations).map_err(|error| error.to_string()),
             };
             if let Err(why) = written {
-                let text = format!("marks and comments last while this is open, and are not on the tape: {why}");
+                self.unwritten.lock().entry(path).or_default().splice(..0, annotations);
+                let text = format!("marks and comments are not on the tape, and are tried again with the next: {why}");
                 journal.log(LogLine::new(Level::Warn, "tape", text));
             }
         }

@@ -1,15 +1,17 @@
 //! The control address: what it tells, what it carries out, and what it refuses.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tapline::control::client::{ClientError, Remote};
 use tapline::control::{ControlToken, FeedLine};
-use tapline::envelope::{Direction, Outcome};
-use tapline::event::{Command, Decision, Event, Landmark, TapeEdit};
+use tapline::envelope::{Direction, Outcome, Seq};
+use tapline::event::{AnnotateRequest, Annotation, Command, Decision, Event, Landmark, LogLine, MessageMark, TapeEdit};
 use tapline::message::Message;
+use tapline::tape::Tape;
 
 use crate::support::watched::{Place, Screen, answering, settle};
-use crate::support::{Binary, Client, Server, tapline_binary};
+use crate::support::{Binary, Client, Server, soon, tapline_binary};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const EDIT: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"b","arguments":{}}}"#;
@@ -209,4 +211,34 @@ async fn recorded_tape_is_changed_by_nobody_else_and_it_is_said_who_records_it()
     tapline.signal("TERM");
     assert_eq!(tapline.end().await.0.code(), Some(143));
     assert_eq!(tape(&["rm", given]), (Some(0), String::new()));
+}
+
+/// A disk that is full, or a file that is read-only, for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_tape_has_what_could_not_be_noted_of_it_with_the_next() {
+    let (place, dir) = (Place::new(), tempfile::tempdir().unwrap());
+    let (tapline, recorded) = recording(&place, dir.path()).await;
+    let path = recorded.with_file_name("demo.tape.jsonl");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl"), &path).unwrap();
+    let allow = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let session = Tape::read(&path).unwrap().header.session;
+    let mut screen = Screen::on(&place.entry(&tapline)).await;
+    let note = |seq, comment: &str| {
+        let mark = MessageMark { is_marked: false, comment: comment.to_owned() };
+        let tape = Some(PathBuf::from("tapes/demo.tape.jsonl"));
+        Command::Annotate(AnnotateRequest { tape, annotations: vec![Annotation { session, seq: Seq(seq), mark }] })
+    };
+    allow(0o444);
+    screen.command(note(2, "first")).await;
+    let is_told =
+        |line: &LogLine| line.text.contains("are tried again with the next") && line.text.contains("read-only");
+    screen.until(|event| matches!(event, Event::Log(line) if is_told(&line)).then_some(())).await;
+    allow(0o644);
+    screen.command(note(4, "second")).await;
+    let written = async {
+        while Tape::read(&path).unwrap().annotations().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("both comments on the tape", written).await;
 }

@@ -102,6 +102,19 @@ fn title_of_a_tape_has_both_ends_of_its_name() {
     }
 }
 
+/// As one that is left of a session in which the disk was full from the beginning.
+#[test]
+fn tape_without_a_message_does_not_ask_for_a_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    let mut rig = Rig::new(120, 36);
+    rig.press("4");
+    told(&path, 0).into_iter().for_each(|event| rig.on_event(event));
+    let picture = rig.picture();
+    assert!(picture.contains("no message is on this tape"), "{picture}");
+    assert!(!picture.contains("nothing has passed yet"), "{picture}");
+}
+
 #[test]
 fn message_that_a_tape_was_opened_for_is_gone_to_when_it_was_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -134,6 +134,10 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let text = " no message passes the filter; `~b WORD` looks into all of each message";
         return put(frame, area, 1, styled(model, Role::Dim, short(text, usize::from(area.width))));
     }
+    if let Some(tape) = &model.tape {
+        let text = if tape.is_whole { " no message is on this tape" } else { " no message was read yet" };
+        return put(frame, area, 1, styled(model, Role::Dim, short(text, usize::from(area.width))));
+    }
     let mut lines = vec![(Role::Plain, "nothing has passed yet".to_owned())];
     if let Some(url) = model.front_url() {
         lines.push((Role::Plain, format!("point a client at {url}")));
