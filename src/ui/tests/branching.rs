@@ -92,7 +92,7 @@ fn tapes_stand_as_a_tree_and_a_parent_that_is_gone_is_named() {
     tape_tree(&mut rig);
     let picture = rig.picture();
     let at = |text: &str| picture.find(text).unwrap_or_else(|| panic!("no `{text}` in\n{picture}"));
-    assert!(at("03-14 10:04:00 127.0") < at("└ from #12 demo"), "{picture}");
+    assert!(at("03-14 10:04:00") < at("└ from #12 demo"), "{picture}");
     at("from #5 of 00000063 (gone)");
     at("branched off at #12 of 20260314T100400Z");
     rig.press("j");

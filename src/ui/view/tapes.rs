@@ -6,6 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use super::list::end_of;
 use super::parts::{cell, cursor_row, day_and_second, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
 use super::tape_columns::{TapeColumn, TapeColumns};
@@ -63,7 +64,7 @@ fn tape_line(model: &Model, (at, tape): (usize, &TapeInfo), columns: &TapeColumn
     let mut spans = vec![Span::raw(if is_marked { "*" } else { " " })];
     for (column, width) in columns.shown() {
         let (text, role) = match column {
-            TapeColumn::Name => (branch_sign(model, at, tape) + &tape_name(model, tape), role),
+            TapeColumn::Name => (tape_name(model, at, tape, width), role),
             TapeColumn::Client => {
                 (tape.client.as_ref().map(|peer| peer.name.clone()).unwrap_or_default(), Role::Accent)
             }
@@ -97,15 +98,29 @@ fn branch_sign(model: &Model, at: usize, tape: &TapeInfo) -> String {
     }
 }
 
-/// What tells tapes apart at a glance: of a name that tapline gave, the stamp reads as a time of here.
-fn tape_name(model: &Model, tape: &TapeInfo) -> String {
-    let title = tape_title(&tape.path);
-    match title.split_once("Z-") {
+/// Room below which the rest of a name says nothing beside its time.
+const LEAST_REST: usize = 8;
+/// Room below which only its end tells it from others.
+const BOTH_ENDS: usize = 16;
+
+/// What tells tapes apart at a glance: of a name that tapline gave, the stamp reads as a time of here. Names begin alike, so it is their
+/// middle that goes where there is no room.
+fn tape_name(model: &Model, at: usize, tape: &TapeInfo, width: usize) -> String {
+    let (sign, title) = (branch_sign(model, at, tape), text::sanitize(&tape_title(&tape.path)).into_owned());
+    let room = width.saturating_sub(text::width(&sign));
+    let name = match title.split_once("Z-") {
         Some((stamp, rest)) if stamp.len() == 15 && stamp.chars().all(|c| c.is_ascii_digit() || c == 'T') => {
-            format!("{} {rest}", day_and_second(&model.settings.zone, tape.started))
+            let time = day_and_second(&model.settings.zone, tape.started);
+            let left = room.saturating_sub(time.len() + 1);
+            match text::width(rest) > left {
+                true if left < LEAST_REST => time,
+                true if left < BOTH_ENDS => format!("{time} {}", end_of(rest, left)),
+                _ => format!("{time} {}", text::fit_ends(rest, left)),
+            }
         }
-        _ => title,
-    }
+        _ => text::fit_ends(&title, room),
+    };
+    sign + &name
 }
 
 /// All that is known of a tape, what a person is to see first.
