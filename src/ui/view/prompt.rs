@@ -15,7 +15,9 @@ pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, area: 
     let width = usize::from(area.width);
     let label = format!(" {}", short(&prompt.label(), width / 2));
     let mut spans = vec![styled(model, Role::Accent, label.clone())];
-    let note = note(model, prompt);
+    // What is wrong may just have been said, in full.
+    let is_said = |note: &String| model.notice.as_ref().is_some_and(|notice| notice.text == *note);
+    let note = Some(note(model, prompt)).filter(|note| !is_said(note)).unwrap_or_default();
     let note_role = if is_wrong(prompt) { Role::Bad } else { Role::Dim };
     // What is typed has most of the line; what is known of it has the rest.
     let before = text::sanitize(prompt.line.before_cursor()).into_owned();
