@@ -1,10 +1,11 @@
 //! A call of the operator's own, out of what the server offers.
 
 use crate::envelope::{Direction, Seq, Via};
+use crate::event::Session;
 use crate::message::Message;
 use crate::ui::model::Model;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
-use crate::ui::model::offers::OfferList;
+use crate::ui::model::offers::{NOTHING_CALLED_SO, OfferList};
 use crate::ui::model::popup::Popup;
 
 /// What the server of the session here has listed; else of the newest session that is open.
@@ -15,11 +16,11 @@ pub(super) fn open(model: &mut Model) {
     let Some(session) = open.or_else(|| sessions.all().iter().rev().find(|row| row.closed().is_none())) else {
         return model.warn("no session is open to call anything in");
     };
-    let session = session.session.id;
-    let list = OfferList::of(&model.observed.rows, session, model.offers_seen.entry(session).or_default());
-    if list.offers.is_empty() {
-        return model.warn("its server has listed nothing yet: no `tools/list` has passed in this session");
-    }
+    let of = &session.session;
+    let is_near = |it: &Session| it.id != of.id && it.upstream == of.upstream && it.upstream_name == of.upstream_name;
+    let near = sessions.all().iter().map(|row| &row.session).filter(|it| is_near(it)).map(|it| it.id).collect();
+    let session = of.id;
+    let list = OfferList::of(&model.observed.rows, session, near, model.offers_seen.entry(session).or_default());
     model.popup = Some(Popup::Offers(Box::new(list)));
 }
 
@@ -28,7 +29,7 @@ pub(super) fn compose(model: &mut Model) {
     let Some(Popup::Offers(list)) = model.popup.take() else { return };
     let Some(offer) = list.chosen() else {
         model.popup = Some(Popup::Offers(list));
-        return model.warn("nothing of the server is called so");
+        return model.warn(NOTHING_CALLED_SO);
     };
     let session = list.session;
     let subject = EditSubject {

@@ -4,7 +4,7 @@
 //! What changed stays marked until the operator looked at it: a server that gives a tool another description while a session goes on
 //! is what a rug pull looks like, and nothing else on the screen would tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -91,12 +91,16 @@ impl SeenOffers {
     }
 }
 
+pub(crate) const NOTHING_CALLED_SO: &str = "nothing of the server is called so: `backspace` takes back what is typed";
+
 /// Rows that each line of what a server says of itself may have.
 const MOST_ROWS: usize = 8;
 
 /// The offers of one session, being chosen from.
 pub(crate) struct OfferList {
     pub(crate) session: SessionId,
+    /// Other sessions of the same server.
+    near: HashSet<SessionId>,
     pub(crate) offers: Vec<ServerOffer>,
     /// What the server said of itself, what all of it costs, and what of its lists has changed.
     pub(crate) about: Vec<String>,
@@ -107,19 +111,30 @@ pub(crate) struct OfferList {
 
 impl OfferList {
     /// From the latest lists that passed in a session, beside what the operator has seen of them.
-    pub(crate) fn of(rows: &MessageRows, session: SessionId, seen: &mut SeenOffers) -> Self {
-        let said = ServerSaid::in_session(rows, session);
+    /// What has not been listed in it is taken from `near`, other sessions of the same server.
+    pub(crate) fn of(rows: &MessageRows, session: SessionId, near: HashSet<SessionId>, seen: &mut SeenOffers) -> Self {
+        let said = ServerSaid::in_sessions(rows, |id| id == session);
         seen.begin(&said);
         let mut offers: Vec<_> = OFFER_KINDS.iter().flat_map(|kind| offers_of(kind, &said, seen)).collect();
-        let about = about(&said, &offers);
+        let mut about = about(&said, &offers);
+        let unlisted: Vec<_> = OFFER_KINDS.iter().filter(|kind| said.first_and_latest(kind).is_none()).collect();
+        if !unlisted.is_empty() {
+            let elsewhere = ServerSaid::in_sessions(rows, |id| near.contains(&id));
+            let (found, absent): (Vec<&OfferKind>, Vec<&OfferKind>) =
+                unlisted.iter().partition(|kind| elsewhere.first_and_latest(kind).is_some());
+            // What the server says of itself may be long.
+            about.splice(..0, why_unlisted(&found, &absent));
+            offers.extend(found.iter().flat_map(|kind| latest_of(kind, &elsewhere)));
+        }
+        offers.extend(unlisted.into_iter().map(list_request));
         offers.extend(BY_HAND.iter().map(by_hand));
-        Self { session, offers, about, search: InputLine::default(), place: ListCursor::default() }
+        Self { session, near, offers, about, search: InputLine::default(), place: ListCursor::default() }
     }
 
     /// Reads the lists again; what is typed stays, and the cursor on what it was on.
     pub(crate) fn renew(&mut self, rows: &MessageRows, seen: &mut SeenOffers) {
         let chosen = self.chosen().map(|offer| (offer.kind, offer.name.clone()));
-        let Self { offers, about, .. } = Self::of(rows, self.session, seen);
+        let Self { offers, about, .. } = Self::of(rows, self.session, self.near.clone(), seen);
         (self.offers, self.about) = (offers, about);
         let position =
             self.shown().position(|offer| chosen.as_ref().is_some_and(|it| *it == (offer.kind, offer.name.clone())));
@@ -159,10 +174,35 @@ impl OfferList {
     }
 }
 
+/// What is listed now.
+fn latest_of(kind: &OfferKind, said: &ServerSaid) -> Vec<ServerOffer> {
+    let latest = said.first_and_latest(kind).into_iter().flat_map(|(_, latest)| &latest.definitions);
+    latest.filter_map(|text| offer(kind, text)).collect()
+}
+
+/// Why there is nothing of a kind that the server may have, or what there is instead.
+fn why_unlisted(found: &[&OfferKind], absent: &[&OfferKind]) -> Vec<String> {
+    let words =
+        |kinds: &[&OfferKind]| kinds.iter().map(|kind| format!("{}s", kind.word)).collect::<Vec<_>>().join(", ");
+    let ask = absent
+        .first()
+        .map(|kind| format!("nobody has asked for {} in this session: `{}` below does", words(absent), kind.method));
+    let other = (!found.is_empty()).then(|| format!("{} as listed in another session of this server", words(found)));
+    other.into_iter().chain(ask).collect()
+}
+
+/// Asks the server for a list.
+fn list_request(kind: &OfferKind) -> ServerOffer {
+    let about = format!("asks the server for its {}s", kind.word);
+    by_hand(&(Direction::ToServer, kind.method, &about, "{}"))
+}
+
 /// What is listed now, and behind it what is no longer.
 fn offers_of(kind: &OfferKind, said: &ServerSaid, seen: &SeenOffers) -> Vec<ServerOffer> {
-    let Some((_, latest)) = said.first_and_latest(kind) else { return Vec::new() };
-    let mut offers: Vec<ServerOffer> = latest.definitions.iter().filter_map(|text| offer(kind, text)).collect();
+    if said.first_and_latest(kind).is_none() {
+        return Vec::new();
+    }
+    let mut offers = latest_of(kind, said);
     for offer in &mut offers {
         offer.change = OfferChange::of(seen.known.get(&(kind.word, offer.name.clone())), &offer.definition);
     }
@@ -351,6 +391,7 @@ mod tests {
         let offers =
             vec![offer("get-content", "a long text"), offer("run-long", ""), offer("longest", ""), offer("l", "")];
         let mut list = OfferList {
+            near: HashSet::new(),
             session: SessionId(uuid::Uuid::nil()),
             offers,
             about: Vec::new(),

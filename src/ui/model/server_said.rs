@@ -64,11 +64,12 @@ pub(crate) struct ServerSaid {
 }
 
 impl ServerSaid {
-    pub(crate) fn in_session(rows: &MessageRows, session: SessionId) -> Self {
+    /// What was said in the sessions that are meant.
+    pub(crate) fn in_sessions(rows: &MessageRows, is_meant: impl Fn(SessionId) -> bool) -> Self {
         let mut said = Self::default();
         let latest = rows.len().saturating_sub(LOOKED_AT)..rows.len();
         for row in latest.filter_map(|position| rows.at(position)) {
-            if row.envelope.session == session && row.envelope.direction == Direction::ToClient {
+            if is_meant(row.envelope.session) && row.envelope.direction == Direction::ToClient {
                 said.read(rows, &row);
             }
         }

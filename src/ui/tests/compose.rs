@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rig::{Rig, World, session, session_id, text_result};
 use super::scenes::{offer, offer_anew, own_call};
 use crate::envelope::{Direction, Via};
-use crate::event::{Command, Event, Holding, Level, LogLine};
+use crate::event::{Command, Event, Holding, Level, LogLine, Session};
 
 /// A session in which nothing was listed.
 fn begun() -> Rig {
@@ -28,6 +28,48 @@ fn offers_say_what_they_cost() {
     assert!(picture.contains("about 126 tokens: 2 tools 87, 1 prompt 16, 1 resource 10, 1 template 13"), "{picture}");
     assert!(picture.contains("77  Books a flight."), "{picture}");
     assert!(picture.contains("seats  integer, default 1") && picture.contains("class*  one of"), "{picture}");
+}
+
+/// Nobody has asked for anything: why that is so, and what asks.
+#[test]
+fn offers_say_why_there_are_none_and_ask_for_them() {
+    for (width, height) in [(120, 36), (80, 24)] {
+        let mut rig = Rig::new(width, height);
+        rig.on_event(Event::SessionOpened(session(2, "web-srv", ("agent", "0.9"), Via::Http).into()));
+        let mut world = World::new();
+        let hello =
+            world.message(2, Direction::ToServer, r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#);
+        let instructions = "Use it with care. ".repeat(60);
+        let said = world.reply(&hello, 3, &format!(r#""result":{{"instructions":"{instructions}"}}"#));
+        rig.on_event(Event::Passed(Arc::new(said)));
+        let picture = rig.press("C").picture();
+        assert!(picture.contains("nobody has asked for tools, prompts, resources, templates"), "{picture}");
+        assert!(picture.contains("tools/list") && picture.contains("resources/templates/list"), "{picture}");
+        rig.press("enter ctrl-s");
+        let [Command::Send { message, .. }] = &rig.commands()[..] else { panic!("nothing is asked") };
+        assert_eq!(message.method(), Some("tools/list"));
+    }
+}
+
+#[test]
+fn offers_are_those_of_another_session_of_the_server_where_this_one_has_none() {
+    let mut rig = begun();
+    for (number, upstream) in [(3, "http://127.0.0.1:9000/mcp"), (4, "http://127.0.0.1:9001/mcp")] {
+        let opened = session(number, "web-srv", ("agent", "0.9"), Via::Http);
+        rig.on_event(Event::SessionOpened(Session { upstream: upstream.into(), ..opened }.into()));
+    }
+    offer(&mut rig);
+    rig.on_event(Event::SessionClosed { session: session_id(2), reason: "it left".to_owned() });
+    let picture = rig.press("C").picture();
+    assert!(picture.contains("nobody has asked for tools"), "{picture}");
+    assert!(!picture.contains("ping_all"), "of another server: {picture}");
+    rig.on_event(Event::SessionClosed { session: session_id(4), reason: "it left".to_owned() });
+    let picture = rig.press("esc C").picture();
+    let said = "tools, prompts, resources, templates as listed in another session of this server";
+    assert!(picture.contains(said) && picture.contains("ping_all"), "{picture}");
+    rig.typing("ping_all").press("enter ctrl-s");
+    let [Command::Send { session, .. }] = &rig.commands()[..] else { panic!("nothing is called") };
+    assert_eq!(*session, session_id(3), "it is called in the session that was chosen");
 }
 
 /// What a server says of itself is read in a narrow window, too.

@@ -10,7 +10,7 @@ use super::tapes::difference_lines;
 use crate::text;
 use crate::ui::layout::{offers, offers_parts};
 use crate::ui::model::Model;
-use crate::ui::model::offers::{OfferChange, OfferList, ServerOffer};
+use crate::ui::model::offers::{NOTHING_CALLED_SO, OfferChange, OfferList, ServerOffer};
 use crate::ui::model::wrapped_text::WrappedText;
 use crate::ui::theme::Role;
 
@@ -26,6 +26,9 @@ pub(super) fn draw(model: &Model, list: &OfferList, frame: &mut Frame<'_>, body:
         let cells = offer_line(model, offer, width);
         let cells = if at == list.place.cursor { cursor_row(model, &cells, true, width) } else { cells };
         put(frame, rows, line, cells);
+    }
+    if list.shown().next().is_none() {
+        put(frame, rows, 0, styled(model, Role::Dim, short(&format!("  {NOTHING_CALLED_SO}"), width)));
     }
     if let Some(offer) = list.chosen() {
         let lines = fact_lines(model, offer, usize::from(facts.width));
