@@ -622,7 +622,7 @@ impl Executor {
             Command::Pause(session) => self.pause(session),
             Command::Resume(session) => self.resume(session),
             // The follower of rules ends with the runtime only.
-            Command::Rules(command) => drop(self.rules.send(command)),
+            Command::Rules(command) | Command::RulesOf { command, .. } => drop(self.rules.send(command)),
             Command::Breakpoints(command) => self.points.carry_out(command),
             Command::Quit { .. } => {}
         }

@@ -9,7 +9,7 @@ use super::CoreStartError;
 use crate::event::{Event, Level, LogLine, RuleCommand};
 use crate::journal::Journal;
 use crate::metrics::Meter;
-use crate::rules::{RuleBook, RuleDesk, RuleFiles, RuleSet};
+use crate::rules::{RuleBook, RuleDesk, RuleFiles, RuleSet, name_of};
 use crate::text::counted_are;
 use crate::upstream::watch::Watched;
 
@@ -133,15 +133,17 @@ async fn next_change(watched: &mut Option<Watched>) -> Option<()> {
 /// `saved`: the files that were written.
 fn done(command: &RuleCommand, saved: &[PathBuf]) -> String {
     match command {
-        RuleCommand::Add { .. } => {
-            "a rule was added: it is in force, and `s` on screen `3` writes it to a file".to_owned()
-        }
+        RuleCommand::Add { text } => format!(
+            "the rule `{}` is in force from the next message on: screen `3` lists it, `s` there writes it to a file",
+            name_of(text).unwrap_or_default()
+        ),
         RuleCommand::Replace { name, .. } => format!("the rule `{name}` is another now"),
         RuleCommand::Switch { name, on } => format!("the rule `{name}` is {}", if *on { "on" } else { "off" }),
         RuleCommand::Move { name, up } => {
             format!("the rule `{name}` is asked {}", if *up { "sooner" } else { "later" })
         }
-        RuleCommand::Remove { name } => format!("the rule `{name}` is gone"),
+        RuleCommand::Remove { name } => format!("the rule `{name}` is gone: `u` on screen `3` brings it back"),
+        RuleCommand::Restore { name } => format!("the rule `{name}` is back where it stood"),
         RuleCommand::Save { .. } if saved.is_empty() => "nothing to save: all rules are as in their files".to_owned(),
         RuleCommand::Save { .. } => {
             let places: Vec<_> = saved.iter().map(|place| place.display().to_string()).collect();

@@ -95,7 +95,7 @@ async fn one(target: &str, token: Option<&str>) -> Result<WatchedTaplines, ExitE
 }
 
 fn stranger(address: SocketAddr) -> About {
-    About { name: address.to_string(), front: address.to_string(), upstream: String::new() }
+    About { name: address.to_string(), front: address.to_string(), upstream: String::new(), pid: None }
 }
 
 fn found<'a>(target: &str, entries: &'a [RegistryEntry]) -> Result<Option<&'a RegistryEntry>, ExitError> {

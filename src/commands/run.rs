@@ -66,7 +66,7 @@ async fn watch_all(
     let upstream = core.mounts().label();
     print_stderr(&greeting(&core));
     let name = core.control().map_or_else(|| usual_name, |entry| entry.name.clone());
-    let about = About { name, front: core.url().to_owned(), upstream };
+    let about = About { name, front: core.url().to_owned(), upstream, pid: Some(std::process::id()) };
     let own = LocalTapline { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::WatchedTaplines::All(Registry::of_user()), Some(own));
     let settings = screen_settings(args.ascii, args.color, args.theme, args.memory);

@@ -9,6 +9,7 @@ mod ending;
 pub mod figures;
 mod lint;
 mod points;
+mod replay;
 mod rules;
 mod shadow;
 mod standing;
@@ -29,6 +30,7 @@ pub use branch::{BranchedSession, ForkRequest, RewindRequest, TapeParent, branch
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
 pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus, HoldDeadline};
+pub use replay::{Difference, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
 pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 pub use standing::{CallStanding, ChildStanding, ExamineRequest, ProcessStanding, ProcessState, StreamStanding};
@@ -209,8 +211,24 @@ pub enum Command {
     Rewind(RewindRequest),
     /// Makes, changes and saves rules; [`Figures::rules`] has them as they are.
     Rules(RuleCommand),
+    /// The same with a rule of one of several taplines: that which [`RuleStatus::tapline`] names.
+    RulesOf {
+        tapline: String,
+        command: RuleCommand,
+    },
     /// Makes and changes breakpoints; [`Figures::breakpoints`] has them as they are.
     Breakpoints(BreakpointCommand),
+}
+
+impl Command {
+    /// As one tapline understands it: whose rules are meant is known only where several are watched.
+    #[must_use]
+    pub fn for_one(self) -> Self {
+        match self {
+            Self::RulesOf { command, .. } => Self::Rules(command),
+            command => command,
+        }
+    }
 }
 
 /// Our notion of a session: one client talking to one upstream for a while.
@@ -445,102 +463,6 @@ pub enum TapeEdit {
     /// Writes this onto it.
     Note(String),
     Delete,
-}
-
-/// How a replay goes on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ReplayEvent {
-    Started { tape: PathBuf, target: String, steps: usize },
-    Step(StepReport),
-    Finished(ReplaySummary),
-    Failed { why: String },
-}
-
-/// One message of the recorded client, played.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepReport {
-    /// Which step of the script it is, from 1.
-    pub step: usize,
-    /// Number of the recorded message on the tape.
-    pub seq: Seq,
-    /// The recorded session that it belongs to, where several are played.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<SessionId>,
-    pub method: String,
-    pub name: Option<String>,
-    pub verdict: StepVerdict,
-    /// Microseconds to the reply, now and as recorded.
-    pub took: Option<u64>,
-    pub recorded: Option<u64>,
-    /// One line: why it failed or was skipped.
-    pub why: Option<String>,
-    pub differences: Vec<Difference>,
-    /// What differs and does not count.
-    #[serde(default)]
-    pub excused: Vec<Excused>,
-    /// The `--ignore` paths that would settle the differences, should they be by nature.
-    #[serde(default)]
-    pub ignore: Vec<String>,
-}
-
-/// How a replayed step compares with the recorded one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StepVerdict {
-    Pass,
-    Fail,
-    Skip,
-}
-
-/// One value of a reply that is not what was recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Difference {
-    /// The path of the value, such as `.result.content[0].text`.
-    pub path: String,
-    /// JSON text; `None`: the value is not there.
-    pub expected: Option<String>,
-    pub got: Option<String>,
-}
-
-/// Values of a reply that are not what was recorded, and need not be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Excused {
-    /// Where they stand; several in one text have one place.
-    pub path: String,
-    /// Why they do not count: `time`, `uuid`, `order`, `ignored` and so on.
-    pub kind: String,
-    pub count: usize,
-    /// The beginning of the first one, as JSON text.
-    pub expected: Option<String>,
-    pub got: Option<String>,
-}
-
-/// The counts of a replay at its end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplaySummary {
-    pub passed: usize,
-    pub failed: usize,
-    pub skipped: usize,
-    /// Values that differed and did not count.
-    #[serde(default)]
-    pub excused: usize,
-    /// How long it took, in microseconds.
-    pub took: u64,
-    /// Somebody stopped it before all was played.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stopped: bool,
-}
-
-impl ReplaySummary {
-    /// Takes in what was played after it.
-    pub fn add(&mut self, other: &Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-        self.excused += other.excused;
-        self.took += other.took;
-        self.stopped |= other.stopped;
-    }
 }
 
 /// Something that tapline has to say to its operator.

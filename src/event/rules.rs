@@ -12,6 +12,9 @@ use crate::envelope::Seq;
 #[serde(default)]
 pub struct RuleStatus {
     pub name: String,
+    /// Whose it is, where several taplines are watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tapline: Option<String>,
     /// Its filter, as it was typed.
     pub when: String,
     /// What stands behind `do`, as TOML.
@@ -55,6 +58,10 @@ pub enum RuleCommand {
         up: bool,
     },
     Remove {
+        name: String,
+    },
+    /// Brings one back that was removed: where it stood, as it stood, and with its counts.
+    Restore {
         name: String,
     },
     /// Writes what is unsaved into its file, comments and all; what has no file goes to `file`, else to `rules.toml`, a ready

@@ -2,15 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use super::document::RuleDocument;
+use super::document::{RuleDocument, TakenRule};
 use super::files::{RuleFiles, RulePage};
-use super::set::RuleSet;
+use super::set::{MOST_TAKEN, RuleSet};
 use crate::event::RuleCommand;
 
 /// All rules, as texts.
 pub struct RuleDesk {
     files: RuleFiles,
     pages: Vec<RulePage>,
+    /// What was removed, the latest last.
+    taken: Vec<TakenOut>,
+}
+
+/// A rule that was removed, and the page that it stood on.
+struct TakenOut {
+    name: String,
+    page: usize,
+    rule: TakenRule,
 }
 
 impl RuleDesk {
@@ -21,7 +30,7 @@ impl RuleDesk {
     pub fn open(files: RuleFiles) -> Result<(Self, RuleSet), String> {
         let pages = files.pages()?;
         let set = files.set_of(&pages)?;
-        Ok((Self { files, pages }, set))
+        Ok((Self { files, pages, taken: Vec::new() }, set))
     }
 
     /// Those that are files, and may change.
@@ -47,10 +56,18 @@ impl RuleDesk {
     /// Why it cannot be done, or what would be wrong then; all stays as it was.
     pub fn carry_out(&mut self, command: &RuleCommand) -> Result<RuleSet, String> {
         let mut pages = self.pages.clone();
+        let mut named = None;
         match command {
-            RuleCommand::Add { text } => made_here(&mut pages).change(|doc| doc.add(text))?,
-            RuleCommand::Replace { name, text } => page_of(&mut pages, name)?.change(|doc| doc.replace(name, text))?,
-            RuleCommand::Remove { name } => page_of(&mut pages, name)?.change(|doc| doc.remove(name))?,
+            RuleCommand::Add { text } => {
+                named = name_of(text);
+                made_here(&mut pages).change(|doc| doc.add(text))?;
+            }
+            RuleCommand::Replace { name, text } => {
+                named = name_of(text).filter(|new| new != name);
+                page_of(&mut pages, name)?.change(|doc| doc.replace(name, text))?;
+            }
+            RuleCommand::Remove { name } => return self.remove(pages, name),
+            RuleCommand::Restore { name } => return self.restore(pages, name),
             RuleCommand::Switch { name, on } => self.switch(&mut pages, name, *on)?,
             RuleCommand::Move { name, up } => shift(&mut pages, name, *up)?,
             RuleCommand::Save { file } => {
@@ -58,11 +75,16 @@ impl RuleDesk {
                 return self.files.set_of(&self.pages);
             }
             RuleCommand::Revert => {
+                self.taken.clear();
                 pages.retain(|page| page.file().is_some() || !page.takes_new());
                 pages.iter_mut().try_for_each(RulePage::reread)?;
             }
         }
-        self.keep(pages)
+        // What is wrong with the rule itself is said first.
+        let set = self.files.set_of(&pages)?;
+        named.map_or(Ok(()), |name| is_free(&self.pages, &name))?;
+        self.pages = pages;
+        Ok(set)
     }
 
     /// Files that another program has changed, and that stay as they are here, as something in them is unsaved.
@@ -73,6 +95,33 @@ impl RuleDesk {
     /// The files that `Save` would write.
     pub fn unsaved(&self, asked: Option<&Path>) -> Vec<PathBuf> {
         self.pages.iter().filter(|page| page.is_unsaved()).map(|page| page.goal(asked)).collect()
+    }
+
+    fn remove(&mut self, mut pages: Vec<RulePage>, name: &str) -> Result<RuleSet, String> {
+        let page = place_of(&pages, name)?;
+        let mut taken = None;
+        pages[page].change(|doc| doc.remove(name).map(|rule| taken = Some(rule)))?;
+        let set = self.keep(pages)?;
+        if self.taken.len() >= MOST_TAKEN {
+            self.taken.remove(0);
+        }
+        self.taken.extend(taken.map(|rule| TakenOut { name: name.to_owned(), page, rule }));
+        Ok(set)
+    }
+
+    fn restore(&mut self, mut pages: Vec<RulePage>, name: &str) -> Result<RuleSet, String> {
+        let at = self.taken.iter().rposition(|taken| taken.name == name);
+        let at = at.ok_or_else(|| format!("no rule `{name}` was taken away since the files were read"))?;
+        is_free(&pages, name)?;
+        let TakenOut { page, rule, .. } = &self.taken[at];
+        pages[*page].change(|doc| {
+            doc.put_back(rule);
+            Ok(())
+        })?;
+        let mut set = self.keep(pages)?;
+        self.taken.remove(at);
+        set.bring_back(name);
+        Ok(set)
     }
 
     /// What would be wrong afterwards is found before the first file is written.
@@ -124,8 +173,23 @@ fn made_here(pages: &mut Vec<RulePage>) -> &mut RulePage {
 }
 
 fn page_of<'a>(pages: &'a mut [RulePage], name: &str) -> Result<&'a mut RulePage, String> {
+    let at = place_of(pages, name)?;
+    Ok(&mut pages[at])
+}
+
+/// A rule is known by its name, so one of a screen takes none that a rule of any file has.
+fn is_free(pages: &[RulePage], name: &str) -> Result<(), String> {
+    place_of(pages, name).map_or(Ok(()), |_| Err(format!("another rule is called `{name}`")))
+}
+
+/// The name of a rule, as TOML, that has one.
+pub fn name_of(rule: &str) -> Option<String> {
+    RuleDocument::parse(rule).ok()?.rules().into_iter().next().map(|rule| rule.name)
+}
+
+fn place_of(pages: &[RulePage], name: &str) -> Result<usize, String> {
     let has = |page: &RulePage| RuleDocument::parse(page.text()).is_ok_and(|doc| doc.has(name));
-    pages.iter_mut().find(|page| has(page)).ok_or_else(|| format!("there is no rule `{name}`"))
+    pages.iter().position(has).ok_or_else(|| format!("there is no rule `{name}`"))
 }
 
 /// Within its file; at the edge of it nothing changes.
@@ -238,16 +302,65 @@ mod tests {
     }
 
     #[test]
-    fn rule_that_did_not_change_keeps_its_count() {
+    fn rule_that_was_removed_comes_back_as_it_stood() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (one, other) = (dir.path().join("one.toml"), dir.path().join("other.toml"));
+        fs::write(&one, FILE).expect("a file");
+        fs::write(&other, NEW).expect("a file");
+        let files = RuleFiles { places: vec![one, other], ..RuleFiles::default() };
+        let (mut desk, _) = RuleDesk::open(files).unwrap_or_else(|why| panic!("{why}"));
+        let mut asked = |command| desk.carry_out(&command);
+        let named = |name: &str| name.to_owned();
+        asked(RuleCommand::Switch { name: named("a"), on: false }).expect("it is there");
+        for name in ["a", "c"] {
+            asked(RuleCommand::Remove { name: named(name) }).expect("it is there");
+        }
+        let set = asked(RuleCommand::Restore { name: named("c") }).expect("it was there");
+        assert_eq!(names(&set), ["b", "c"]);
+        let set = asked(RuleCommand::Restore { name: named("a") }).expect("it was there");
+        assert_eq!(names(&set), ["!a", "b", "c"]);
+        let set = asked(RuleCommand::Switch { name: named("a"), on: true }).expect("it is there");
+        assert!(set.status().iter().all(|rule| !rule.is_unsaved), "all is to the byte as in the files");
+        let why = asked(RuleCommand::Restore { name: named("a") }).err().expect("it is there");
+        assert!(why.contains("no rule `a` was taken away"), "{why}");
+        asked(RuleCommand::Remove { name: named("b") }).expect("it is there");
+        let why = asked(RuleCommand::Add { text: NEW.replace("\"c\"", "\"a\"") }).err().expect("of the other file");
+        assert_eq!(why, "another rule is called `a`");
+        asked(RuleCommand::Add { text: NEW.replace("\"c\"", "\"b\"") }).expect("the name is free");
+        let why = asked(RuleCommand::Restore { name: named("b") }).err().expect("the name is taken");
+        assert!(why.contains("another rule is called `b`"), "{why}");
+        asked(RuleCommand::Revert).expect("the files are there");
+        asked(RuleCommand::Restore { name: named("b") }).err().expect("it is there from its file");
+    }
+
+    fn ping() -> crate::envelope::Envelope {
         use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
-        let call = r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
-        let mut call = Envelope::forwarded(
-            Seq(4),
-            SessionId::random(),
-            Direction::ToServer,
-            Via::Http,
-            crate::message::Message::new(call),
-        );
+        let call = crate::message::Message::new(r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#);
+        Envelope::forwarded(Seq(4), SessionId::random(), Direction::ToServer, Via::Http, call)
+    }
+
+    #[test]
+    fn rule_that_comes_back_goes_on_counting_and_one_that_is_new_does_not() {
+        let (mut desk, set) = RuleDesk::open(RuleFiles::default()).unwrap_or_else(|why| panic!("{why}"));
+        let book = crate::rules::RuleBook::new(set, |_| ());
+        let mut asked = |command| book.replace(desk.carry_out(&command).unwrap_or_else(|why| panic!("{why}")));
+        let (name, text) = ("c".to_owned(), NEW.replace("~r", "~q").replace("hold", "log"));
+        let hits = || book.current().status().iter().map(|rule| rule.hits).collect::<Vec<_>>();
+        asked(RuleCommand::Add { text: text.clone() });
+        book.current().decide(&mut ping(), &crate::filter::NothingKnown);
+        asked(RuleCommand::Remove { name: name.clone() });
+        asked(RuleCommand::Add { text: NEW.replace("\"c\"", "\"d\"") });
+        asked(RuleCommand::Restore { name: name.clone() });
+        assert_eq!(hits(), [1, 0], "it comes back before the one that was added since");
+        asked(RuleCommand::Remove { name });
+        asked(RuleCommand::Add { text });
+        assert_eq!(hits(), [0, 0]);
+    }
+
+    #[test]
+    fn rule_that_did_not_change_keeps_its_count() {
+        use crate::envelope::Seq;
+        let mut call = ping();
         let (mut desk, _) = RuleDesk::open(RuleFiles::default()).unwrap_or_else(|why| panic!("{why}"));
         let text = NEW.replace("~r", "~q").replace("hold", "log");
         let before = desk.carry_out(&RuleCommand::Add { text: text.clone() }).expect("a rule");

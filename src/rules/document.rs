@@ -18,6 +18,14 @@ pub struct WrittenRule {
     pub text: String,
 }
 
+/// A rule that was taken out of a file.
+#[derive(Clone, Debug)]
+pub(super) struct TakenRule {
+    table: Table,
+    /// Those that stood before it, in order.
+    before: Vec<String>,
+}
+
 /// Whether a rule, as TOML, does more than decide on messages: starts a program, asks an address, or reads a file.
 pub fn reaches_beyond_messages(rule: &str) -> bool {
     let Ok(rule) = one_rule(rule) else { return false };
@@ -80,12 +88,21 @@ impl RuleDocument {
     ///
     /// # Errors
     /// Where there is no such rule.
-    pub fn remove(&mut self, name: &str) -> Result<(), String> {
+    pub(super) fn remove(&mut self, name: &str) -> Result<TakenRule, String> {
         let at = self.find(name)?;
+        let before = self.rules().into_iter().take(at).map(|rule| rule.name).collect();
         let mut tables = self.take();
-        tables.remove(at);
+        let table = tables.remove(at);
         self.put(tables);
-        Ok(())
+        Ok(TakenRule { table, before })
+    }
+
+    /// Puts a rule back: behind the nearest of those that it stood behind, else before all.
+    pub(super) fn put_back(&mut self, rule: &TakenRule) {
+        let at = rule.before.iter().rev().find_map(|name| self.place(name)).map_or(0, |at| at + 1);
+        let mut tables = self.take();
+        tables.insert(at, rule.table.clone());
+        self.put(tables);
     }
 
     /// Switches a rule on or off. What is on says nothing of it.
@@ -227,6 +244,20 @@ mod tests {
         doc.replace("a", &rule.replace("new", "other")).expect("a rule");
         assert!(doc.text().contains("\"other\"") && !doc.text().contains("its name"), "{}", doc.text());
         assert!(doc.add(FILE).expect_err("two").contains("one `[[rule]]` is wanted, not 2"));
-        assert_eq!(doc.remove("none"), Err("there is no rule `none`".to_owned()));
+        assert_eq!(doc.remove("none").expect_err("none"), "there is no rule `none`");
+    }
+
+    #[test]
+    fn document_takes_a_rule_back_where_it_stood() {
+        for name in ["a", "b"] {
+            let mut doc = RuleDocument::parse(FILE).expect("it is TOML");
+            let taken = doc.remove(name).expect("it is there");
+            doc.put_back(&taken);
+            assert_eq!(doc.text(), FILE, "{name}");
+        }
+        let mut doc = RuleDocument::parse(FILE).expect("it is TOML");
+        let (b, _) = (doc.remove("b").expect("it is there"), doc.remove("a").expect("it is there"));
+        doc.put_back(&b);
+        assert!(doc.has("b"), "what it stood behind is gone as well");
     }
 }

@@ -82,9 +82,13 @@ fn proposal(envelope: &Envelope, verb: &'static str, action: String, is_taken: &
     let what = envelope.name().or(envelope.method()).unwrap_or(envelope.kind().word());
     let which = if envelope.kind().is_reply() { " reply" } else { "" };
     let name = format!("{verb} {what}{which}");
-    let name = std::iter::once(name.clone()).chain((2..).map(|count| format!("{name} {count}")));
-    let name = name.into_iter().find(|name| !is_taken(name)).unwrap_or_default();
-    RuleProposal { verb, name, when: least_filter(envelope), action }
+    RuleProposal { verb, name: free_name(&name, is_taken), when: least_filter(envelope), action }
+}
+
+/// The name itself where no rule has it, else with a number behind it.
+pub fn free_name(name: &str, is_taken: &dyn Fn(&str) -> bool) -> String {
+    let mut names = std::iter::once(name.to_owned()).chain((2..).map(|count| format!("{name} {count}")));
+    names.find(|name| !is_taken(name)).unwrap_or_default()
 }
 
 /// Makes a rule of what became of a message; `answer`: what was sent back for it, where it was blocked.

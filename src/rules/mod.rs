@@ -42,10 +42,10 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 
 pub use self::action::{AsideAct, MadeUpProgress};
-pub use self::desk::RuleDesk;
+pub use self::desk::{RuleDesk, name_of};
 pub use self::document::{RuleDocument, WrittenRule, reaches_beyond_messages};
 pub use self::files::{RuleFiles, ready_set, ready_sets};
-pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_filter, proposals};
+pub use self::hand::{HandAction, RuleProposal, free_name, from_hand, from_message, least_filter, proposals};
 pub use self::preview::{PreviewCount, as_it_came, preview};
 pub use self::read::{RuleFault, read};
 pub use self::redirect::{UpstreamAsker, UpstreamQuestion};

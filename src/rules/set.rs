@@ -21,6 +21,9 @@ use crate::message::Kind;
 /// Outlines that are remembered; names of resources may be without end.
 const MOST_OUTLINES: usize = 4096;
 
+/// Rules that were removed and can come back.
+pub(super) const MOST_TAKEN: usize = 100;
+
 /// One rule as it is in force: its filter, its limits, its actions.
 pub(super) struct Rule {
     pub(super) name: Arc<str>,
@@ -95,6 +98,18 @@ pub struct RuleSet {
     watch: Option<Mutex<Watch>>,
     /// Whether a rule makes progress up.
     makes_progress: bool,
+    /// What those remembered that are no more, the latest last.
+    gone: Vec<GoneRule>,
+    /// One of those that is here again.
+    brought_back: Option<Arc<str>>,
+}
+
+/// What a rule remembered that is no more.
+#[derive(Clone)]
+struct GoneRule {
+    name: Arc<str>,
+    definition: String,
+    memory: Arc<RuleMemory>,
 }
 
 /// Which rules may concern messages of one outline.
@@ -130,7 +145,8 @@ impl RuleSet {
         let watch = asks_history.then(|| Mutex::new(Watch::for_filters(rules.iter().map(|rule| &rule.when))));
         let (outlines, flags, asker) = (RwLock::default(), Arc::default(), AskerCell::default());
         let makes_progress = rules.iter().any(|rule| matches!(rule.action, RuleAction::Progress(_)));
-        Self { rules, outlines, hasher: RandomState::new(), flags, asker, watch, makes_progress }
+        let (hasher, gone, brought_back) = (RandomState::new(), Vec::new(), None);
+        Self { rules, outlines, hasher, flags, asker, watch, makes_progress, gone, brought_back }
     }
 
     /// The rules of several files, one file after the other.
@@ -170,6 +186,27 @@ impl RuleSet {
         }
         self.flags = before.flags.clone();
         self.asker = before.asker.clone();
+        self.take_over_gone(before);
+    }
+
+    /// The rule of this name was taken away and is here again: it is to go on where it stopped.
+    pub(super) fn bring_back(&mut self, name: &str) {
+        self.brought_back = Some(name.into());
+    }
+
+    fn take_over_gone(&mut self, before: &Self) {
+        self.gone.clone_from(&before.gone);
+        if let Some(name) = self.brought_back.take()
+            && let Some(rule) = self.rules.iter_mut().find(|rule| rule.name == name)
+            && let Some(at) = self.gone.iter().rposition(|it| it.name == name && it.definition == rule.definition)
+        {
+            rule.memory = self.gone.remove(at).memory;
+        }
+        for rule in before.rules.iter().filter(|rule| !self.rules.iter().any(|it| it.name == rule.name)) {
+            let (name, definition, memory) = (rule.name.clone(), rule.definition.clone(), rule.memory.clone());
+            self.gone.push(GoneRule { name, definition, memory });
+        }
+        self.gone.drain(..self.gone.len().saturating_sub(MOST_TAKEN));
     }
 
     /// Who asks other upstreams. The first one does, also for rules that take over from these.
@@ -368,6 +405,7 @@ impl Rule {
         let state = self.memory.state.lock();
         RuleStatus {
             name: self.name.to_string(),
+            tapline: None,
             when: self.when.expression().to_owned(),
             action: written.action,
             is_on,

@@ -10,7 +10,7 @@ use crate::engine::fuzz;
 fn control_lines_are_taken_or_refused() {
     fuzz("control", |input| {
         let mut merge = Merge::new(Numbering::Common);
-        let about = || About { name: "a".to_owned(), front: "b".to_owned(), upstream: "c".to_owned() };
+        let about = || About { name: "a".to_owned(), front: "b".to_owned(), upstream: "c".to_owned(), pid: None };
         merge.join(SourceId(1), about());
         merge.join(SourceId(2), about());
         for line in input.split(|byte| *byte == b'\n') {

@@ -277,7 +277,7 @@ async fn resync_repeats_no_event() {
     let mut server = Server::start().await;
     let address = server.url().strip_prefix("http://").unwrap().split('/').next().unwrap().parse().unwrap();
     let remote = Remote::new(address, ControlToken::given("x")).unwrap();
-    let about = About { name: "far".to_owned(), front: "stdio".to_owned(), upstream: "far".to_owned() };
+    let about = About { name: "far".to_owned(), front: "stdio".to_owned(), upstream: "far".to_owned(), pid: None };
     let wall = Wall::over(WatchedTaplines::One(remote, about));
 
     let mut events = server.next().await;

@@ -312,6 +312,28 @@ async fn rules_of_a_screen_are_in_force_at_once() {
 }
 
 #[tokio::test]
+async fn rule_that_was_taken_away_comes_back_where_it_stood_and_goes_on_counting() {
+    let server_answers = Server::answering(|_| REPLY.to_owned()).await;
+    let rig = Rig::start(settings(&server_answers)).await;
+    let named = |name: &str| rule("{ answer = { result = {} } }").replace("\"r\"", &format!("\"{name}\""));
+    for name in ["r", "behind"] {
+        rig.command_now(Command::Rules(RuleCommand::Add { text: named(name) }));
+    }
+    figures(&rig, |figures| figures.rules.len() == 2).await;
+    rig.client().await.call(CALL).await;
+    rig.command_now(Command::Rules(RuleCommand::Remove { name: "r".to_owned() }));
+    rig.line(Level::Info, "the rule `r` is gone: `u` on screen `3` brings it back").await;
+    rig.command_now(Command::Rules(RuleCommand::Add { text: named("behind") }));
+    rig.line(Level::Warn, "the rules stay as they were: ").await;
+    rig.command_now(Command::Rules(RuleCommand::Restore { name: "r".to_owned() }));
+    rig.line(Level::Info, "the rule `r` is back where it stood").await;
+    let seen = figures(&rig, |figures| figures.rules.len() == 2 && figures.rules[0].hits == 1).await;
+    assert_eq!(seen.rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["r", "behind"]);
+    rig.command_now(Command::Rules(RuleCommand::Restore { name: "r".to_owned() }));
+    rig.line(Level::Warn, "no rule `r` was taken away").await;
+}
+
+#[tokio::test]
 async fn delay_from_a_tape_takes_as_long_as_it_did() {
     let place = tempfile::tempdir().unwrap();
     let tape = place.path().join("t.tape.jsonl");

@@ -211,17 +211,18 @@ impl HubTask {
     }
 
     fn name(&self, id: SourceId) -> &str {
-        self.merge.about(id).map_or("a tapline", |about| about.name.as_str())
+        self.merge.label(id).unwrap_or("a tapline")
     }
 
     fn joined(&mut self, id: SourceId, about: About) {
         if self.merge.about(id).is_some() {
             return self.log(Level::Info, format!("{} is there again", about.name));
         }
-        if self.registry.is_some() {
-            self.log(Level::Info, format!("{} appeared: {} -> {}", about.name, about.front, about.upstream));
-        }
+        let (front, upstream) = (about.front.clone(), about.upstream.clone());
         let events = self.merge.join(id, about);
+        if self.registry.is_some() {
+            self.log(Level::Info, format!("{} appeared: {front} -> {upstream}", self.name(id)));
+        }
         self.publish(events);
     }
 
@@ -353,6 +354,7 @@ impl HubTask {
 impl About {
     /// What the registry says about a tapline.
     pub fn of(entry: &RegistryEntry) -> Self {
-        Self { name: entry.name.clone(), front: entry.front.clone(), upstream: entry.upstream.clone() }
+        let RegistryEntry { name, front, upstream, pid, .. } = entry.clone();
+        Self { name, front, upstream, pid: Some(pid) }
     }
 }

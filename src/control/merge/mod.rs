@@ -4,6 +4,7 @@
 //! lagged or the connection broke, is compared with what it told before, and only the difference is passed on: no reader
 //! hears anything twice, and none has to forget what the others told.
 
+mod label;
 mod numbers;
 mod source;
 #[cfg(test)]
@@ -33,6 +34,8 @@ pub struct About {
     /// Where clients come in.
     pub front: String,
     pub upstream: String,
+    /// Its process, where it is one of this machine.
+    pub pid: Option<u32>,
 }
 
 /// Whose numbers messages are shown under.
@@ -87,7 +90,8 @@ impl Merge {
     /// Adds a tapline; returns the events that say so.
     pub fn join(&mut self, id: SourceId, about: About) -> Vec<Event> {
         self.sources.entry(id).or_insert_with(|| MergeSource::new(about));
-        self.listening().into_iter().collect()
+        let relabelled = self.relabel();
+        self.listening().into_iter().chain(relabelled).collect()
     }
 
     /// A tapline is gone: its sessions end, the others go on.
@@ -105,7 +109,9 @@ impl Merge {
             }
         }
         events.extend(self.holding_changed(None));
+        let relabelled = self.relabel();
         events.extend(self.listening());
+        events.extend(relabelled);
         events.extend(source.figures.map(|_| self.figures()));
         events
     }
@@ -116,7 +122,8 @@ impl Merge {
         match event {
             Event::Listening { url, upstream } => {
                 (source.about.front, source.about.upstream) = (url, upstream);
-                self.listening().into_iter().collect()
+                let relabelled = self.relabel();
+                self.listening().into_iter().chain(relabelled).collect()
             }
             Event::SessionOpened(session) | Event::SessionChanged(session) => {
                 self.on_session(id, Arc::unwrap_or_clone(session))
@@ -203,6 +210,10 @@ impl Merge {
             | Command::StopReplay
             | Command::Rules(_)
             | Command::Breakpoints(_) => self.to_all(&command),
+            Command::RulesOf { tapline, command } => {
+                let owner = self.sources.iter().find(|(_, source)| source.label == tapline).map(|(id, _)| *id);
+                found(owner, Command::Rules(command), NO_RULES)
+            }
             // These are for the screens that show us.
             Command::OpenTape(_) | Command::CompareTapes(_) | Command::Resync | Command::Quit { .. } => {
                 CommandRoute::To(Vec::new())
@@ -266,6 +277,31 @@ impl Merge {
         self.sources.get(&id).map(|source| &source.about)
     }
 
+    /// What a source is called beside the others, while it is there.
+    pub fn label(&self, id: SourceId) -> Option<&str> {
+        self.sources.get(&id).map(|source| &*source.label)
+    }
+
+    /// Tells the sources apart by what they are called; what was told under another name is told again.
+    fn relabel(&mut self) -> Vec<Event> {
+        let abouts: Vec<_> = self.sources.iter().map(|(id, source)| (*id, &source.about)).collect();
+        let mut labels = label::labels(&abouts);
+        let mut events = Vec::new();
+        for (id, source) in &mut self.sources {
+            let label = labels.remove(id).unwrap_or_default();
+            let is_other = source.label != label;
+            source.label = label;
+            if is_other && self.numbering == Numbering::Common {
+                let named = source.sessions.values().map(|session| source.named(session.clone()));
+                events.extend(named.map(|session| Event::SessionChanged(Arc::new(session))));
+            }
+        }
+        if !events.is_empty() && self.sources.values().any(|source| source.figures.is_some()) {
+            events.push(self.figures());
+        }
+        events
+    }
+
     /// How the front door reads when none or several stand open; nothing where that has been told.
     pub fn listening(&mut self) -> Option<Event> {
         let mut abouts = self.sources.values().map(|source| &source.about);
@@ -273,7 +309,7 @@ impl Merge {
             (None, _) => ("no tapline runs yet".to_owned(), "one that starts appears here".to_owned()),
             (Some(about), 1) => (about.front.clone(), about.upstream.clone()),
             (Some(_), count) => {
-                let names: Vec<_> = self.sources.values().map(|source| source.about.name.as_str()).collect();
+                let names: Vec<_> = self.sources.values().map(|source| source.label.as_str()).collect();
                 (format!("{count} taplines"), names.join(", "))
             }
         };
@@ -380,7 +416,7 @@ impl Merge {
             return None;
         }
         if many && line.session.is_none() {
-            line.text = format!("{}: {}", source.about.name, line.text);
+            line.text = format!("{}: {}", source.label, line.text);
         }
         // What they say of seams names messages; all else that is said may be a peer's text.
         if self.numbering == Numbering::Common && matches!(line.landmark, Some(Landmark::Seam | Landmark::Rewind)) {
@@ -442,7 +478,15 @@ impl Merge {
     /// What all count together. Of one alone they are its own, to the last percentile.
     fn figures(&self) -> Event {
         let all = self.sources.values().filter_map(|source| source.figures.as_deref());
-        Event::Figures(Arc::new(Figures::sum(all)))
+        let mut figures = Figures::sum(all);
+        if self.sources.len() > 1 {
+            let owners = self.sources.values().flat_map(|source| {
+                let rules = source.figures.iter().flat_map(|figures| &figures.rules);
+                rules.map(|_| &source.label)
+            });
+            figures.rules.iter_mut().zip(owners).for_each(|(rule, owner)| rule.tapline = Some(owner.clone()));
+        }
+        Event::Figures(Arc::new(figures))
     }
 
     /// The tapes of all, each once, newest first.
@@ -470,6 +514,7 @@ impl Merge {
 
 const TOO_LATE: &str = "too late: the message is not held any more";
 const NO_SESSION: &str = "the tapline of that session has ended";
+const NO_RULES: &str = "the tapline of that rule has ended";
 const NO_SERVER: &str = "no tapline runs: there is no server to play the tape at";
 const NO_KEEPER: &str = "no tapline runs that keeps tapes: `tapline tape` tends them";
 

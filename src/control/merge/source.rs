@@ -11,6 +11,8 @@ use crate::event::{Holding, LogLine, Session, SessionState, ShadowCounts, TapeIn
 
 pub(super) struct MergeSource {
     pub(super) about: About,
+    /// What it is called beside the others.
+    pub(super) label: String,
     pub(super) numbers: Numbers,
     pub(super) sessions: HashMap<SessionId, Session>,
     /// The held messages of the source, by their tickets.
@@ -42,7 +44,7 @@ pub(super) struct SourceResync {
 impl MergeSource {
     /// A session among those of other taplines, that may be of the same server: its tapline's name tells it from them.
     pub(super) fn named(&self, session: Session) -> Session {
-        let tapline = &self.about.name;
+        let tapline = &self.label;
         let name = match &session.upstream_name {
             Some(upstream) => format!("{tapline}/{upstream}"),
             None => tapline.clone(),
@@ -52,6 +54,7 @@ impl MergeSource {
 
     pub(super) fn new(about: About) -> Self {
         Self {
+            label: about.name.clone(),
             about,
             numbers: Numbers::default(),
             sessions: HashMap::new(),

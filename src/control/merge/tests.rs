@@ -3,14 +3,18 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::{Direction, ReplyTo, Subject, Via};
 use crate::event::figures::{Flow, Spread, bucket};
-use crate::event::{Decision, Divergence, Level, MessageMark, OnQuit, Origin, ShadowVerdict, Speed, Then, Timestamp};
+use crate::event::{
+    Decision, Divergence, Level, MessageMark, OnQuit, Origin, RuleCommand, RuleStatus, ShadowVerdict, Speed, Then,
+    Timestamp,
+};
 use crate::message::Message;
 
 const A: SourceId = SourceId(1);
 const B: SourceId = SourceId(2);
 
 fn about(name: &str) -> About {
-    About { name: name.to_owned(), front: format!("http://{name}/mcp"), upstream: format!("{name}-server") }
+    let (front, upstream) = (format!("http://{name}/mcp"), format!("{name}-server"));
+    About { name: name.to_owned(), front, upstream, pid: None }
 }
 
 fn both() -> Merge {
@@ -378,4 +382,44 @@ fn shadow_counts_sum_all_sources() {
     assert_eq!((counts.same, counts.differs), (30, 2));
     assert_eq!(counts.first.as_ref().map(|first| first.seq), Some(Seq(1)));
     assert_eq!((compared.seq, compared.reply), (Seq(2), Some(Seq(4))));
+}
+
+#[test]
+fn rule_is_changed_in_the_tapline_that_has_it() {
+    let mut merge = both();
+    let rule = || RuleStatus { name: "r".to_owned(), ..RuleStatus::default() };
+    let told = || Event::Figures(Figures { rules: vec![rule()], ..Figures::default() }.into());
+    merge.on_event(A, told());
+    let told = merge.on_event(B, told());
+    let [Event::Figures(figures)] = &told[..] else { panic!("{told:?}") };
+    let taplines: Vec<_> = figures.rules.iter().map(|rule| rule.tapline.as_deref().unwrap_or_default()).collect();
+    assert_eq!(taplines, ["a", "b"]);
+    let command = || RuleCommand::Restore { name: "r".to_owned() };
+    let CommandRoute::To(routed) = merge.route(Command::RulesOf { tapline: "b".to_owned(), command: command() }) else {
+        panic!("nowhere")
+    };
+    assert!(matches!(&routed[..], [(B, Command::Rules(asked))] if *asked == command()), "{routed:?}");
+}
+
+#[test]
+fn taplines_of_one_name_are_told_apart_while_there_are_two() {
+    let mut merge = Merge::new(Numbering::Common);
+    let alike = |port| About { front: format!("http://127.0.0.1:{port}/mcp"), ..about("a") };
+    merge.join(A, alike(7070));
+    let names = |events: &[Event]| {
+        let name = |event: &Event| match event {
+            Event::SessionOpened(session) | Event::SessionChanged(session) => session.upstream_name.clone(),
+            _ => None,
+        };
+        events.iter().filter_map(name).collect::<Vec<_>>()
+    };
+    let opened = |number| Event::SessionOpened(Arc::new(session(number)));
+    assert_eq!(names(&merge.on_event(A, opened(1))), ["a"]);
+    let joined = merge.join(B, alike(7071));
+    assert_eq!(names(&joined), ["a@:7070"], "what was told is told again");
+    assert_eq!(words(&joined)[0], "2 taplines > a@:7070, a@:7071");
+    assert_eq!(names(&merge.on_event(B, opened(2))), ["a@:7071"]);
+    let line = Event::Log(LogLine { at: Timestamp(1), ..LogLine::new(Level::Info, "test", "x".to_owned()) });
+    assert_eq!(words(&merge.on_event(B, line)), ["a@:7071: x"]);
+    assert_eq!(names(&merge.remove(B, "gone")), ["a"]);
 }

@@ -323,6 +323,7 @@ fn feed(uri: &Uri) -> Option<u64> {
 
 impl ControlServer {
     fn command(&self, feed: Option<u64>, command: Command) -> Result<(), ControlRequestError> {
+        let command = command.for_one();
         match (&command, feed) {
             (Command::Quit { .. }, Some(feed)) => {
                 self.screens.leave(feed, DetachReason::Goodbye);

@@ -8,19 +8,20 @@ use super::navigate::to_screen;
 use super::prompt::set_filter;
 use crate::event::{Command, Decision, RuleCommand};
 use crate::filter::Filter;
-use crate::rules::{HandAction, from_hand, proposals};
+use crate::rules::{HandAction, free_name, from_hand, proposals};
 use crate::ui::keymap::Action;
 use crate::ui::model::popup::{Confirmation, Popup};
 use crate::ui::model::rule_editor::RuleEditor;
 use crate::ui::model::rule_form::RuleForm;
-use crate::ui::model::undo::{RuleBefore, UndoStep};
+use crate::ui::model::rules_screen::RuleKey;
+use crate::ui::model::undo::UndoStep;
 use crate::ui::model::{Model, ScreenKind};
 
 pub(super) fn open(model: &mut Model) {
     let Some(row) = model.subject_of_rule() else { return };
     let rows = if model.screen == ScreenKind::Queue { &model.observed.rows } else { model.messages().0 };
     let reply = rows.pair_of(&row).filter(|reply| reply.envelope.seq > row.envelope.seq);
-    let taken = |name: &str| model.rules().iter().any(|rule| rule.name == name);
+    let taken = |name: &str| is_taken(model, name);
     let mut all = proposals(&row.envelope, reply.as_ref().map(|reply| &*reply.envelope), &taken);
     // What is written and not sent yet is meant, too.
     if let Ok(Decision::Edit(after)) = draft(model) {
@@ -46,10 +47,31 @@ pub(super) fn keep(model: &mut Model) {
         return model.warn(why);
     }
     let (text, name) = (form.text(), form.proposals[form.chosen].name.clone());
+    if is_taken(model, &name) {
+        return rename(model, &name);
+    }
     model.popup = None;
-    model.rules_screen.expect(name);
+    add(model, Some(name), text);
+}
+
+/// What became of it is said when it is told.
+fn add(model: &mut Model, name: Option<String>, text: String) {
+    name.into_iter().for_each(|name| model.rules_screen.expect(RuleKey { tapline: None, name }));
+    model.rules_screen.awaits_answer = true;
     model.send(Command::Rules(RuleCommand::Add { text }));
-    model.notify("in force from the next message on: `<everywhere rules>` lists the rules, and `<rules rules-save>` there writes them to a file");
+}
+
+fn is_taken(model: &Model, name: &str) -> bool {
+    model.rules().iter().any(|rule| rule.name == name)
+}
+
+/// A rule of that name has come meanwhile.
+fn rename(model: &mut Model, name: &str) {
+    let free = free_name(name, &|name| is_taken(model, name));
+    model.warn(format!("another rule is called `{name}` by now: this one is `{free}`, and not in force yet"));
+    if let Some(Popup::Rule(form)) = &mut model.popup {
+        form.proposals[form.chosen].name = free;
+    }
 }
 
 pub(super) fn choose(model: &mut Model, by: isize) {
@@ -62,28 +84,22 @@ pub(super) fn choose(model: &mut Model, by: isize) {
 /// What a key of the screen of rules does to the one under the cursor.
 pub(super) fn change(model: &mut Model, action: Action) {
     let Some(rule) = model.selected_rule() else { return };
-    let (name, on) = (rule.name.clone(), !rule.is_on);
-    let before = RuleBefore::of(rule, model.rules());
-    let command = match action {
+    let (key, on) = (RuleKey::of(rule), !rule.is_on);
+    match action {
         Action::SwitchRule => {
-            model.undo.push(UndoStep::RuleSwitch { name: name.clone(), on: !on });
-            RuleCommand::Switch { name, on }
+            model.undo.push(UndoStep::RuleSwitch { rule: key.clone(), on: !on });
+            model.ask_of_rule(key, |name| RuleCommand::Switch { name, on });
         }
-        Action::RuleUp => RuleCommand::Move { name, up: true },
-        Action::RuleDown => RuleCommand::Move { name, up: false },
-        Action::RemoveRule => {
-            model.popup = Some(Popup::Confirm(Confirmation::RemoveRule));
-            return;
-        }
+        Action::RuleUp => model.ask_of_rule(key, |name| RuleCommand::Move { name, up: true }),
+        Action::RuleDown => model.ask_of_rule(key, |name| RuleCommand::Move { name, up: false }),
+        Action::RemoveRule => model.popup = Some(Popup::Confirm(Confirmation::RemoveRule)),
         Action::RemoveRuleNow => {
             model.popup = None;
-            model.undo.push(UndoStep::Rule(before));
-            model.notify("taken away: `<rules undo-last>` brings it back");
-            RuleCommand::Remove { name }
+            model.undo.push(UndoStep::Rule(key.clone()));
+            model.ask_of_rule(key, |name| RuleCommand::Remove { name });
         }
-        _ => return,
-    };
-    model.send(Command::Rules(command));
+        _ => {}
+    }
 }
 
 /// Takes what stands in the files again.
@@ -112,7 +128,7 @@ pub(super) fn show_hits(model: &mut Model) {
 /// Opens the rule under the cursor as TOML.
 pub(super) fn edit(model: &mut Model) {
     if let Some(rule) = model.selected_rule().cloned() {
-        let draft = model.rules_screen.draft.take_if(|(of, _)| of.as_ref() == Some(&rule.name));
+        let draft = model.rules_screen.draft.take_if(|(of, _)| of.as_ref() == Some(&RuleKey::of(&rule)));
         open_editor(model, RuleEditor::open(Some(&rule), draft.map(|(_, lines)| lines)));
     }
 }
@@ -144,11 +160,9 @@ pub(super) fn send(model: &mut Model) {
     }
     let (of, text, name) = (editor.of.clone(), editor.text(), editor.name());
     (model.rules_screen.editor, model.rules_screen.draft) = (None, None);
-    name.into_iter().for_each(|name| model.rules_screen.expect(name));
-    model.send(Command::Rules(match of {
-        Some(name) => RuleCommand::Replace { name, text },
-        None => RuleCommand::Add { text },
-    }));
+    let Some(rule) = of else { return add(model, name, text) };
+    name.into_iter().for_each(|name| model.rules_screen.expect(RuleKey { name, ..rule.clone() }));
+    model.ask_of_rule(rule, |name| RuleCommand::Replace { name, text });
 }
 
 /// Leaves the text, and keeps it for the next time where it was changed.

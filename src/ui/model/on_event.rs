@@ -60,17 +60,10 @@ impl Model {
         }
     }
 
-    /// What is said of rules is an answer to what was done on their screen, or a file that is not taken, which is said everywhere; what
-    /// is said of a tape may be why it was not changed.
     fn on_log(&mut self, line: LogLine) {
         let is_retold = self.resync.rebuild.is_some();
-        if matches!(&*line.source, "rules" | "tape") && !is_retold && line.seq.is_none() {
-            let first = line.text.lines().next().unwrap_or_default().to_owned();
-            match line.level {
-                Level::Error | Level::Warn => self.warn(first),
-                Level::Info if self.screen == ScreenKind::Rules && line.source == "rules" => self.notify(first),
-                _ => {}
-            }
+        if !is_retold && line.seq.is_none() {
+            self.say_answer(&line);
         }
         if let (Some(Landmark::Seam | Landmark::Rewind), Some(session)) = (line.landmark, line.session) {
             self.on_seam(session, &line);
@@ -82,6 +75,27 @@ impl Model {
             self.update_given_up();
         }
         self.log.push(line, is_retold);
+    }
+
+    /// What is said of rules is an answer to what was done with them, or a file that is not taken, which is said everywhere; what is
+    /// said of a tape may be why it was not changed. Of several taplines one may refuse what the others do: that stays.
+    fn say_answer(&mut self, line: &LogLine) {
+        let awaited = self.rules_screen.awaits_answer;
+        let is_of_rules = line.source == "rules" || (line.source == "attach" && awaited);
+        if !is_of_rules && line.source != "tape" {
+            return;
+        }
+        let first = line.text.lines().next().unwrap_or_default().to_owned();
+        match line.level {
+            Level::Error | Level::Warn => self.warn(first),
+            Level::Info if line.source == "rules" && (awaited || self.screen == ScreenKind::Rules) => {
+                if !self.notice.as_ref().is_some_and(|notice| notice.grave) {
+                    self.notify(first);
+                }
+            }
+            _ => return,
+        }
+        self.rules_screen.awaits_answer &= !is_of_rules;
     }
 
     /// A session goes on otherwise: that is drawn between its messages. Whoever asked for it is told.

@@ -4,13 +4,14 @@ use tui_textarea::{CursorMove, TextArea, WrapMode};
 
 use super::message_rows::MessageRows;
 use super::rule_form::preview_of;
+use super::rules_screen::RuleKey;
 use crate::event::RuleStatus;
 use crate::filter::SavedFilters;
 use crate::rules::{PreviewCount, RuleDocument, read};
 
 pub(crate) struct RuleEditor {
     /// The rule that it is to take the place of; `None`: a new one.
-    pub(crate) of: Option<String>,
+    pub(crate) of: Option<RuleKey>,
     opened: Vec<String>,
     pub(crate) area: TextArea<'static>,
     pub(crate) faults: Vec<PlacedFault>,
@@ -39,13 +40,7 @@ impl RuleEditor {
         if rule.is_none() {
             area.move_cursor(CursorMove::Jump(1, 8));
         }
-        Self {
-            of: rule.map(|rule| rule.name.clone()),
-            opened,
-            area,
-            faults: Vec::new(),
-            preview: PreviewCount::default(),
-        }
+        Self { of: rule.map(RuleKey::of), opened, area, faults: Vec::new(), preview: PreviewCount::default() }
     }
 
     pub(crate) fn touched(&self) -> bool {
@@ -79,8 +74,12 @@ impl RuleEditor {
                 self.faults.push(placed(&text, at("name"), "a rule needs a name, such as \"slow search\"".to_owned()));
             }
             [rule] => {
-                let is_taken = |other: &&RuleStatus| other.name == rule.name && self.of.as_ref() != Some(&other.name);
-                if others.iter().any(|other| is_taken(&other)) {
+                // What another tapline calls one is no matter for a rule of this one.
+                let is_beside = |other: &RuleStatus| self.of.as_ref().is_none_or(|of| of.tapline == other.tapline);
+                let is_taken = |other: &RuleStatus| {
+                    other.name == rule.name && is_beside(other) && self.of.as_ref().is_none_or(|of| !of.is(other))
+                };
+                if others.iter().any(is_taken) {
                     let why = format!("another rule is called `{}`", rule.name);
                     self.faults.push(placed(&text, at("name"), why));
                 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::rules_screen::RuleKey;
 use super::{Model, ScreenKind};
 use crate::envelope::Seq;
-use crate::event::{Annotation, Command, Holding, MessageMark, RuleCommand, RuleStatus};
+use crate::event::{Annotation, Command, Holding, MessageMark, RuleCommand};
 
 /// Steps that are remembered.
 const MOST: usize = 100;
@@ -20,10 +21,10 @@ pub(crate) enum UndoStep {
         set: Holding,
     },
     /// A rule that was taken away.
-    Rule(RuleBefore),
+    Rule(RuleKey),
     /// A rule that was on or off.
     RuleSwitch {
-        name: String,
+        rule: RuleKey,
         on: bool,
     },
     /// It has left, and nothing brings it back: says so, and what can be done instead.
@@ -36,39 +37,6 @@ pub(crate) struct DraftBefore {
     lines: Option<Arc<Vec<String>>>,
     /// It was written of a held message: of one that has left it means nothing.
     is_of_held: bool,
-}
-
-/// A rule as it stood among the others.
-pub(crate) struct RuleBefore {
-    name: String,
-    text: String,
-    is_on: bool,
-    /// Its file, and the rule behind it there.
-    place: String,
-    next: Option<String>,
-}
-
-impl RuleBefore {
-    pub(crate) fn of(rule: &RuleStatus, all: &[RuleStatus]) -> Self {
-        let behind = all.iter().skip_while(|other| other.name != rule.name).nth(1);
-        Self {
-            name: rule.name.clone(),
-            text: rule.text.clone(),
-            is_on: rule.is_on,
-            place: rule.place.clone(),
-            next: behind.filter(|other| other.place == rule.place).map(|other| other.name.clone()),
-        }
-    }
-
-    /// How far up from the end its place is, where a new rule comes into the same file; `None`: it stays behind all.
-    fn steps_up(&self, all: &[RuleStatus]) -> Option<usize> {
-        let is_last_file = all.last().is_none_or(|last| last.place == self.place);
-        let up = match &self.next {
-            Some(next) => all.len() - all.iter().position(|rule| rule.name == *next)?,
-            None => 0,
-        };
-        is_last_file.then_some(up)
-    }
 }
 
 #[derive(Default)]
@@ -164,11 +132,12 @@ impl Model {
                 });
                 self.send(Command::SetHolding(before));
             }
-            UndoStep::Rule(rule) => self.put_rule(rule),
-            UndoStep::RuleSwitch { name, on } => {
-                self.notify(format!("`{name}` is {} again", if on { "on" } else { "off" }));
-                self.send(Command::Rules(RuleCommand::Switch { name, on }));
+            // What became of it is the answer.
+            UndoStep::Rule(rule) => {
+                self.rules_screen.expect(rule.clone());
+                self.ask_of_rule(rule, |name| RuleCommand::Restore { name });
             }
+            UndoStep::RuleSwitch { rule, on } => self.ask_of_rule(rule, |name| RuleCommand::Switch { name, on }),
             UndoStep::Gone(why) => self.warn(why),
         }
     }
@@ -201,20 +170,15 @@ impl Model {
         self.swap_draft(seq, draft.lines);
     }
 
-    /// It comes in behind all others, and moves up from there.
-    fn put_rule(&mut self, rule: RuleBefore) {
-        let up = if self.is_of_several() { None } else { rule.steps_up(self.rules()) };
-        let name = rule.name;
-        let off = if rule.is_on { "" } else { ", and off as it was" };
-        self.notify(match up {
-            Some(_) => format!("`{name}` is back in its place{off}"),
-            None => format!("`{name}` is back, behind all others{off}: `<rules rule-up>` moves it up within its file"),
+    /// Asks the tapline that has the rule; what became of it is said when it is told.
+    pub(crate) fn ask_of_rule(&mut self, rule: RuleKey, command: impl FnOnce(String) -> RuleCommand) {
+        let RuleKey { tapline, name } = rule;
+        let command = command(name);
+        self.rules_screen.awaits_answer = true;
+        self.send(match tapline {
+            Some(tapline) => Command::RulesOf { tapline, command },
+            None => Command::Rules(command),
         });
-        self.rules_screen.expect(name.clone());
-        self.send(Command::Rules(RuleCommand::Add { text: rule.text }));
-        for _ in 0..up.unwrap_or(0) {
-            self.send(Command::Rules(RuleCommand::Move { name: name.clone(), up: true }));
-        }
     }
 
     fn put_marks(&mut self, before: Vec<Annotation>) {

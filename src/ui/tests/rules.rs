@@ -2,9 +2,11 @@
 
 use super::rig::{Rig, World, busy, held};
 use super::scenes::rules as four_rules;
-use crate::event::{Command, Event, Level, LogLine, RuleCommand, Ticket};
+use crate::event::figures::Figures;
+use crate::event::{Command, Event, Level, LogLine, RuleCommand, RuleStatus, Ticket};
 use crate::filter::SavedFilters;
 use crate::rules;
+use crate::ui::model::popup::Popup;
 
 /// The rule that was put in force last.
 fn added(rig: &mut Rig) -> String {
@@ -31,7 +33,26 @@ fn rule_is_made_of_what_a_hand_did_in_two_keys() {
     let (when, change) =
         ("when = \"~r ~tool ^read_file$\"", "{ modify = { patch = '[{\"op\":\"replace\",\"path\":\"/result");
     assert!(text.contains(when) && text.contains(change), "{text}");
+    assert!(!rig.picture().contains("in force from"), "it has not been answered: {}", rig.picture());
+    let answer = LogLine::new(Level::Info, "rules", "the rule `x` is in force from the next message on".to_owned());
+    rig.on_event(Event::Log(answer.clone()));
     assert!(rig.picture().contains("in force from the next message on"), "{}", rig.picture());
+    rig.press("k").on_event(Event::Log(answer));
+    assert!(!rig.picture().contains("in force from"), "it was answered once: {}", rig.picture());
+}
+
+#[test]
+fn rule_whose_name_is_taken_by_now_is_not_put_in_force_under_it() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 9 3 enter R");
+    let Some(Popup::Rule(form)) = &rig.model.popup else { panic!("no form") };
+    let name = form.proposals[0].name.clone();
+    let rule = RuleStatus { name: name.clone(), ..RuleStatus::default() };
+    rig.on_event(Event::Figures(Figures { rules: vec![rule], ..Figures::default() }.into()));
+    let picture = rig.press("enter").picture();
+    assert!(asked(&mut rig).is_empty() && picture.contains(&format!("another rule is called `{name}`")), "{picture}");
+    rig.press("enter");
+    assert!(added(&mut rig).contains(&format!("name = \"{name} 2\"")));
 }
 
 #[test]
@@ -151,4 +172,24 @@ fn name_of_another_rule_is_a_fault() {
     four_rules(&mut rig);
     rig.press("3 n").typing("no writes");
     assert!(rig.picture().contains("line 2:1 another rule is called `no writes`"), "{}", rig.picture());
+}
+
+/// Two taplines with the same file of rules.
+#[test]
+fn rules_of_two_taplines_are_told_apart() {
+    let mut rig = busy(80, 24);
+    let rule = |tapline: &str, name: &str| RuleStatus {
+        name: name.to_owned(),
+        tapline: Some(tapline.to_owned()),
+        ..RuleStatus::default()
+    };
+    let rules = ["one@:7070", "one@:7071"].into_iter().flat_map(|tapline| ["a", "b"].map(|name| rule(tapline, name)));
+    rig.on_event(Event::Figures(Figures { rules: rules.collect(), ..Figures::default() }.into()));
+    let picture = rig.press("3").picture();
+    assert!(picture.contains("one@:7070") && picture.contains("one@:7071"), "{picture}");
+    rig.press("down down").picture();
+    rig.press("space D y u");
+    let meant = |command: &Command| matches!(command, Command::RulesOf { tapline, .. } if tapline == "one@:7071");
+    let commands = rig.commands();
+    assert!(commands.len() == 3 && commands.iter().all(meant), "{commands:?}");
 }

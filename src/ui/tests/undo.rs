@@ -5,7 +5,7 @@ use crate::envelope::Seq;
 use std::sync::Arc;
 
 use crate::event::figures::Figures;
-use crate::event::{Command, Event, Holding, RuleCommand};
+use crate::event::{Command, Event, Holding, Level, LogLine, RuleCommand};
 
 #[test]
 fn undo_takes_back_drafts_one_after_the_other() {
@@ -132,8 +132,11 @@ fn undo_brings_a_rule_back() {
     let rule = rig.press("3").model.selected_rule().unwrap().clone();
     rig.press("D y");
     rig.commands();
-    let commands = rig.press("u").commands();
-    let [Command::Rules(RuleCommand::Add { text }), ..] = &commands[..] else { panic!("{commands:?}") };
-    assert_eq!(*text, rule.text);
-    assert!(rig.picture().contains(&format!("`{}` is back", rule.name)), "{} {commands:?}", rig.picture());
+    let asked = Command::Rules(RuleCommand::Restore { name: rule.name });
+    assert_eq!(format!("{:?}", rig.press("u").commands()), format!("{:?}", [asked]));
+    let said = "the rules stay as they were: another rule is called `search is slow`";
+    assert!(!rig.picture().contains("is back"), "{}", rig.picture());
+    rig.on_event(Event::Log(LogLine::new(Level::Warn, "rules", said.to_owned())));
+    rig.on_event(Event::Log(LogLine::new(Level::Info, "rules", "the rule is back".to_owned())));
+    assert!(rig.picture().contains(said), "of two taplines, one refused: {}", rig.picture());
 }

@@ -32,7 +32,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             put(frame, inner, row, styled(model, Role::Dim, format!(" {line}")));
         }
     } else {
-        let columns = RuleColumns::of(width);
+        let columns = RuleColumns::of(width, rules);
         put(frame, inner, 0, styled(model, Role::Dim, short(&columns.head(), width)));
         let shown = rules.iter().enumerate().skip(model.rules_screen.place.top).take(rows.saturating_sub(1));
         for (line, (at, rule)) in shown.enumerate() {
@@ -68,22 +68,26 @@ fn unsaved(model: &Model) -> Line<'static> {
 
 /// How wide the columns are.
 struct RuleColumns {
+    tapline: usize,
     name: usize,
     file: usize,
 }
 
 impl RuleColumns {
-    fn of(width: usize) -> Self {
+    fn of(width: usize, rules: &[RuleStatus]) -> Self {
+        let widest = rules.iter().filter_map(|rule| Some(text::width(rule.tapline.as_ref()?) + 1)).max();
+        let tapline = widest.map_or(0, |widest| widest.min(width / 5));
         // Margin, state, hits, last hit: 1 + 4 + 8 + 10.
-        let rest = width.saturating_sub(23);
+        let rest = width.saturating_sub(23 + tapline);
         let file = if rest >= 50 { rest / 5 } else { 0 };
-        Self { name: (rest * 2 / 5).clamp(rest.min(12), 36), file }
+        Self { tapline, name: (rest * 2 / 5).clamp(rest.min(12), 36), file }
     }
 
     fn head(&self) -> String {
         format!(
-            " {}{}{}  {}{}when, and what it does",
+            " {}{}{}{}  {}{}when, and what it does",
             cell("", 4),
+            cell("tapline", self.tapline),
             cell("rule", self.name),
             right("hits", 7),
             cell("last hit", 10),
@@ -101,9 +105,11 @@ fn rule_line(model: &Model, rule: &RuleStatus, columns: &RuleColumns, width: usi
     let text = if rule.is_on { Role::Plain } else { Role::Dim };
     let last = rule.last_hit.map(|at| clock(&model.settings.zone, at, 8)).unwrap_or_default();
     let what = format!("{} -> {}", rule.when, rule.action);
-    let used = 24 + columns.name + columns.file;
+    let used = 24 + columns.tapline + columns.name + columns.file;
+    let tapline = text::fit_ends(rule.tapline.as_deref().unwrap_or_default(), columns.tapline.saturating_sub(1));
     Line::from(vec![
         styled(model, role, format!(" {}", cell(state, 4))),
+        styled(model, Role::Dim, cell(&tapline, columns.tapline)),
         styled(model, if rule.is_on { Role::Strong } else { Role::Dim }, cell(&rule.name, columns.name)),
         styled(model, text, right(&grouped(rule.hits), 7) + "  "),
         styled(model, text, cell(&last, 10)),
@@ -152,7 +158,7 @@ fn draw_below(model: &Model, frame: &mut Frame<'_>, area: Rect, from: usize) {
 pub(super) fn draw_editor(model: &Model, editor: &RuleEditor, frame: &mut Frame<'_>, area: Rect) {
     let faults = u16::try_from(editor.faults.len().clamp(1, 6)).unwrap_or(1).min(area.height / 2);
     let [text, verdict] = Layout::vertical([Constraint::Fill(1), Constraint::Length(faults)]).areas(area);
-    let title = editor.of.as_ref().map_or_else(|| " New rule ".to_owned(), |name| format!(" Rule {name} "));
+    let title = editor.of.as_ref().map_or_else(|| " New rule ".to_owned(), |rule| format!(" Rule {} ", rule.name));
     let place = format!(" {}:{} ", editor.area.cursor().0 + 1, editor.area.cursor().1 + 1);
     let room = usize::from(area.width).saturating_sub(4 + place.len());
     let title = styled(model, Role::Strong, short(&title, room));

@@ -1,0 +1,103 @@
+//! How the replay of a tape goes on.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::{Seq, SessionId};
+
+/// How a replay goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ReplayEvent {
+    Started { tape: PathBuf, target: String, steps: usize },
+    Step(StepReport),
+    Finished(ReplaySummary),
+    Failed { why: String },
+}
+
+/// One message of the recorded client, played.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Which step of the script it is, from 1.
+    pub step: usize,
+    /// Number of the recorded message on the tape.
+    pub seq: Seq,
+    /// The recorded session that it belongs to, where several are played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    pub method: String,
+    pub name: Option<String>,
+    pub verdict: StepVerdict,
+    /// Microseconds to the reply, now and as recorded.
+    pub took: Option<u64>,
+    pub recorded: Option<u64>,
+    /// One line: why it failed or was skipped.
+    pub why: Option<String>,
+    pub differences: Vec<Difference>,
+    /// What differs and does not count.
+    #[serde(default)]
+    pub excused: Vec<Excused>,
+    /// The `--ignore` paths that would settle the differences, should they be by nature.
+    #[serde(default)]
+    pub ignore: Vec<String>,
+}
+
+/// How a replayed step compares with the recorded one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepVerdict {
+    Pass,
+    Fail,
+    Skip,
+}
+
+/// One value of a reply that is not what was recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The path of the value, such as `.result.content[0].text`.
+    pub path: String,
+    /// JSON text; `None`: the value is not there.
+    pub expected: Option<String>,
+    pub got: Option<String>,
+}
+
+/// Values of a reply that are not what was recorded, and need not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excused {
+    /// Where they stand; several in one text have one place.
+    pub path: String,
+    /// Why they do not count: `time`, `uuid`, `order`, `ignored` and so on.
+    pub kind: String,
+    pub count: usize,
+    /// The beginning of the first one, as JSON text.
+    pub expected: Option<String>,
+    pub got: Option<String>,
+}
+
+/// The counts of a replay at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplaySummary {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    /// Values that differed and did not count.
+    #[serde(default)]
+    pub excused: usize,
+    /// How long it took, in microseconds.
+    pub took: u64,
+    /// Somebody stopped it before all was played.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
+}
+
+impl ReplaySummary {
+    /// Takes in what was played after it.
+    pub fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.excused += other.excused;
+        self.took += other.took;
+        self.stopped |= other.stopped;
+    }
+}
