@@ -7,6 +7,7 @@ use crate::envelope::{Envelope, SessionId};
 use crate::event::{Origin, Session, SessionState};
 use crate::mcp::method::TOOLS_CALL;
 use crate::message::Kind;
+use crate::text;
 
 /// Tools of a session whose calls are counted.
 const MOST_TOOLS: usize = 100;
@@ -94,7 +95,8 @@ pub(crate) struct SessionList {
 
 impl SessionList {
     pub(crate) fn put(&mut self, session: Session) {
-        self.several |= self.rows.last().is_some_and(|row| row.session.upstream_name != session.upstream_name);
+        let is_of_other = |row: &SessionRow| row.session.upstream_name != session.upstream_name;
+        self.several |= self.rows.last().is_some_and(|row| row.session.id != session.id && is_of_other(row));
         match self.by_id.get(&session.id) {
             Some(position) => self.rows[*position].session = session,
             None => {
@@ -115,6 +117,15 @@ impl SessionList {
         match &row.session.upstream_name {
             Some(name) if self.several => format!("{name}: {}", row.title()),
             _ => row.title().to_owned(),
+        }
+    }
+
+    /// The title in so many cells: where there is no room for it, what tells the upstream from others.
+    pub(crate) fn short_title(&self, row: &SessionRow, width: usize) -> String {
+        let title = text::sanitize(&self.title(row)).into_owned();
+        match &row.session.upstream_name {
+            Some(name) if self.several && text::width(&title) > width => text::fit_ends(&text::sanitize(name), width),
+            _ => title,
         }
     }
 

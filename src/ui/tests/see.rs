@@ -112,6 +112,21 @@ fn high_contrast_is_high_on_a_light_ground_too() {
     }
 }
 
+/// Of two taplines of one name, what tells them apart is in every list of sessions, whatever the room.
+#[test]
+fn sessions_of_taplines_of_one_name_are_told_apart() {
+    for (width, height) in [(120, 36), (80, 24)] {
+        let mut rig = Rig::new(width, height);
+        for (number, port) in [(1, 7070), (2, 7071)] {
+            let upstream_name = Some(format!("mcp-server-everything@:{port}"));
+            let opened = session(number, "mcp-servers/everything", ("agent", "0.9"), Via::Http);
+            rig.on_event(Event::SessionOpened(Session { upstream_name, ..opened }.into()));
+        }
+        let picture = if width > 100 { rig.picture() } else { rig.press("s").picture() };
+        assert!(picture.contains("@:7070") && picture.contains("@:7071"), "{picture}");
+    }
+}
+
 #[test]
 fn notice_hides_no_keys() {
     for (width, height) in [(120, 36), (80, 24), (60, 16), (40, 12)] {

@@ -73,7 +73,8 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         spans.push(styled(model, Role::Dim, format!("+ {} of the shadow (s) ", grouped(apart))));
     }
     if let Some(row) = list.only.and_then(|only| model.observed.sessions.get(only)) {
-        spans.push(styled(model, Role::Accent, format!("only {} ", short(&model.observed.sessions.title(row), 24))));
+        let title = model.observed.sessions.short_title(row, 24);
+        spans.push(styled(model, Role::Accent, format!("only {} ", short(&title, 24))));
     }
     if list.pairs {
         spans.push(styled(model, Role::Accent, "in pairs "));

@@ -101,7 +101,11 @@ fn session_line(model: &Model, row: &SessionRow, columns: &SessionColumns) -> Li
     let state = if row.is_shadow() { format!("shadow, {state}") } else { state };
     let role = if row.closed().is_some() { Role::Dim } else { Role::Strong };
     Line::from(vec![
-        styled(model, role, format!(" {} ", cell(&model.observed.sessions.title(row), columns.server))),
+        styled(
+            model,
+            role,
+            format!(" {} ", cell(&model.observed.sessions.short_title(row, columns.server), columns.server)),
+        ),
         styled(model, Role::Dim, cell(row.session.via.word(), 6)),
         styled(model, Role::Plain, cell(&client, columns.client)),
         styled(model, Role::Plain, right(&grouped(row.messages), 7)),

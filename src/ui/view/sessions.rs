@@ -72,8 +72,9 @@ fn session_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'sta
     };
     let via = row.carrier();
     let name_role = if row.closed().is_some() { Role::Dim } else { Role::Strong };
+    let title = model.observed.sessions.short_title(row, width.saturating_sub(4));
     let head = Line::from(vec![
-        styled(model, name_role, format!(" {} ", cell(&model.observed.sessions.title(row), width.saturating_sub(4)))),
+        styled(model, name_role, format!(" {} ", cell(&title, width.saturating_sub(4)))),
         styled(model, dot_role, dot),
     ]);
     let client = row.session.client.as_ref().map_or_else(String::new, |peer| format!("{} {}", peer.name, peer.version));
