@@ -24,7 +24,7 @@ use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -280,6 +280,7 @@ impl Operator {
             library,
             listing,
             replay,
+            stepping: Arc::new(Semaphore::new(0)),
             playing: None,
             comparer,
             closed_tapes: ClosedTapes::default(),
@@ -538,6 +539,8 @@ struct Executor {
     library: Option<PathBuf>,
     listing: CancellationToken,
     replay: CancellationToken,
+    /// A permit has a message of the latest replay go.
+    stepping: Arc<Semaphore>,
     /// What is played of a tape, until it has told its end.
     playing: Option<JoinHandle<()>>,
     comparer: TapeComparer,
@@ -615,6 +618,7 @@ impl Executor {
             | Command::TendTape { .. }
             | Command::Annotate(_)
             | Command::Replay { .. }
+            | Command::StepReplay
             | Command::Fork(_)
             | Command::Rewind(_) => self.carry_out_with_tapes(command),
             Command::StopReplay => self.replay.cancel(),

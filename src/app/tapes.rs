@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Executor;
@@ -16,7 +17,7 @@ use crate::proxy::front::routes::{Mount, Mounts};
 use crate::store::{KnownTape, Store};
 use crate::tape;
 use crate::tape::Catalogue;
-use crate::tape::play::{PlayOptions, PlayableTape, TapeSelection, play};
+use crate::tape::play::{PlayOptions, PlayableTape, StepGate, TapeSelection, play};
 
 /// Reads what is to be played of a tape, and finds the server that it is played at: the one it was made of, or the default.
 pub(super) async fn to_play(
@@ -55,7 +56,8 @@ impl Executor {
             Command::CompareTapes(tapes) => self.compare_tapes(tapes),
             Command::Annotate(request) => self.annotate(request),
             Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
-            Command::Replay { tape, speed } => self.play(tape, speed),
+            Command::Replay { tape, speed, by_step } => self.play(tape, speed, by_step),
+            Command::StepReplay => self.stepping.add_permits(1),
             Command::Fork(asked) => self.fork(asked),
             Command::Rewind(asked) => self.rewind(asked),
             _ => {}
@@ -140,7 +142,9 @@ impl Executor {
         }));
     }
 
-    fn play(&mut self, path: PathBuf, speed: Speed) {
+    fn play(&mut self, path: PathBuf, speed: Speed, by_step: bool) {
+        let go = Arc::new(Semaphore::new(0));
+        self.stepping = go.clone();
         self.play_next(move |mounts, stop| async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
@@ -148,7 +152,8 @@ impl Executor {
                 Ok(found) => found,
                 Err(why) => return failed(why),
             };
-            let options = PlayOptions { speed, ..PlayOptions::default() };
+            let steps = Some(StepGate { go, is_for_each: by_step });
+            let options = PlayOptions { speed, steps, ..PlayOptions::default() };
             let report = |event| journal.publish(Event::Replay(event));
             play(tape, replays::connect(mount.table(), |_| ()), options, report, stop).await;
         });

@@ -139,6 +139,8 @@ struct ReplayJob {
     filter: Option<Filter>,
     target: Target,
     options: PlayOptions,
+    /// Is told what waits to go next.
+    announce: Option<mpsc::UnboundedSender<String>>,
     /// How many times it is played, where that is not once.
     load: Option<LoadPlan>,
     /// Whether the tape takes over what differs.
@@ -174,6 +176,7 @@ impl ReplayJob {
             check_apart(out, &tapes.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         }
         let groups = if args.together { vec![tapes] } else { tapes.into_iter().map(|it| vec![it]).collect() };
+        let stepping = args.step.then(step_by_enter);
         Ok(Self {
             tapes: groups.into_iter().map(|paths| TapeGroup { paths }).collect(),
             part: TapeSelection { from: args.from.map(Seq), until: args.until.map(Seq), only: None },
@@ -184,10 +187,11 @@ impl ReplayJob {
                 rules: Rules { ignore: args.ignore, only: args.only, volatile: volatile(args.matching), clocks: None },
                 headers,
                 on_failure: if args.fail_fast { OnFailure::Stop } else { OnFailure::GoOn },
-                steps: args.step.then(step_by_enter),
+                steps: stepping.as_ref().map(|(gate, _)| gate.clone()),
                 patience: args.timeout,
                 ..PlayOptions::default()
             },
+            announce: stepping.map(|(_, announce)| announce),
             load,
             update: args.update,
             record: args.record,
@@ -407,7 +411,14 @@ async fn play_once(
     let options = PlayOptions { replies: replay.update.then_some(replies), ..replay.options.clone() };
     let path = tape.path.clone();
     let connect = replays::connect(table, |_| ());
-    let summary = play(tape, connect, options, |event| run.on_event(event, &bar), stop).await;
+    let announce = replay.announce.clone();
+    let report = |event| {
+        if let (ReplayEvent::Waiting(wait), Some(announce)) = (&event, &announce) {
+            let _ = announce.send(wait.next.clone());
+        }
+        run.on_event(event, &bar);
+    };
+    let summary = play(tape, connect, options, report, stop).await;
     bar.finish_and_clear();
     if let Some(why) = run.failed.take() {
         anyhow::bail!("{}: {why}", path.display());
@@ -446,10 +457,10 @@ fn load_plan(repeat: Option<NonZeroUsize>, parallel: Option<NonZeroUsize>) -> Op
 }
 
 /// Lets a message go with each line of stdin; all that are left when that ends.
-fn step_by_enter() -> StepGate {
+fn step_by_enter() -> (StepGate, mpsc::UnboundedSender<String>) {
     let (announce, mut announced) = mpsc::unbounded_channel::<String>();
     let go = Arc::new(Semaphore::new(0));
-    let gate = StepGate { announce, go: go.clone() };
+    let gate = StepGate { go: go.clone(), is_for_each: true };
     // A read of stdin cannot be taken back: it has a thread of its own, which ends with the process.
     std::thread::spawn(move || {
         let mut lines = std::io::stdin().lines();
@@ -462,7 +473,7 @@ fn step_by_enter() -> StepGate {
         }
         go.close();
     });
-    gate
+    (gate, announce)
 }
 
 /// Where a report goes.
@@ -528,7 +539,7 @@ impl ReplayProgress {
                 bar.set_message(format!("fail {}", self.failures));
             }
             ReplayEvent::Failed { why } => self.failed = Some(why),
-            ReplayEvent::Finished(_) => {}
+            ReplayEvent::Finished(_) | ReplayEvent::Waiting(_) => {}
         }
     }
 

@@ -30,7 +30,7 @@ pub use branch::{BranchedSession, ForkRequest, RewindRequest, TapeParent, branch
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
 pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus, HoldDeadline};
-pub use replay::{Difference, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
+pub use replay::{Difference, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait};
 pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 pub use standing::{CallStanding, ChildStanding, ExamineRequest, ProcessStanding, ProcessState, StreamStanding};
@@ -192,7 +192,12 @@ pub enum Command {
     Replay {
         tape: PathBuf,
         speed: Speed,
+        /// Each message waits for [`Command::StepReplay`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_step: bool,
     },
+    /// Sends the message now that a replay waits to send.
+    StepReplay,
     StopReplay,
     /// Plays a tape to a message against the running upstream, and leaves the session open.
     Fork(ForkRequest),

@@ -10,9 +10,21 @@ use crate::envelope::{Seq, SessionId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ReplayEvent {
     Started { tape: PathBuf, target: String, steps: usize },
+    Waiting(StepWait),
     Step(StepReport),
     Finished(ReplaySummary),
     Failed { why: String },
+}
+
+/// The message that a replay sends next, while it is not let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepWait {
+    /// Which step of the script it is, from 1.
+    pub step: usize,
+    /// Its number on the tape, and what it is, for people.
+    pub next: String,
+    /// Microseconds until it goes by itself; `None`: it does not, and a command lets it go.
+    pub left: Option<u64>,
 }
 
 /// One message of the recorded client, played.

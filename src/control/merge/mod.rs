@@ -207,6 +207,7 @@ impl Merge {
             Command::TendTape { ref tape, .. } => found(self.player_of(tape), command, NO_KEEPER),
             Command::ForwardAll
             | Command::ListTapes
+            | Command::StepReplay
             | Command::StopReplay
             | Command::Rules(_)
             | Command::Breakpoints(_) => self.to_all(&command),

@@ -238,10 +238,11 @@ fn tapes_are_one_list_and_play_at_their_source() {
     let listed = Event::Tapes(vec![tape("/3", "gone", 3), tape("/2", "a-server", 2)]);
     assert_eq!(on_event(&mut merge, B, [listed]), ["/3 /2 /1"]);
     for (path, player) in [("/1", 2), ("/2", 1), ("/3", 2), ("/unknown", 1)] {
-        let replay = Command::Replay { tape: path.into(), speed: Speed::Max };
+        let replay = Command::Replay { tape: path.into(), speed: Speed::Max, by_step: false };
         assert_eq!(asked(merge.route(replay)), [(player, "Replay".to_owned())], "{path}");
     }
-    let nobody = Merge::new(Numbering::Common).route(Command::Replay { tape: "/1".into(), speed: Speed::Max });
+    let nobody =
+        Merge::new(Numbering::Common).route(Command::Replay { tape: "/1".into(), speed: Speed::Max, by_step: false });
     assert!(matches!(nobody, CommandRoute::Nowhere(_)));
 }
 

@@ -16,13 +16,13 @@ mod playable;
 mod script;
 mod sessions;
 mod source;
+mod stepping;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 pub(super) mod wire;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -40,11 +40,12 @@ pub use self::playable::{PlayableTape, TapeSelection};
 use self::script::{After, Script, ScriptStep, StepKind};
 pub use self::sessions::ClientConnection;
 use self::sessions::PlayedSession;
+pub use self::stepping::StepGate;
 use self::wire::{ExchangeEvent, exchange, outgoing};
 use super::accept::LiveReply;
 use super::compare::{Findings, Rules, RunClocks};
 use crate::envelope::SessionId;
-use crate::event::{ReplayEvent, ReplaySummary, Speed, StepVerdict, Timestamp};
+use crate::event::{ReplayEvent, ReplaySummary, Speed, StepVerdict, StepWait, Timestamp};
 use crate::mcp::{meta, method};
 use crate::message::Message;
 use crate::upstream::streamable::StreamPosition;
@@ -67,15 +68,6 @@ pub struct PlayOptions {
     pub steps: Option<StepGate>,
     /// Whether the session of the last message stays open at the server when all is played.
     pub keeps_session: bool,
-}
-
-/// Lets messages go one by one.
-#[derive(Clone, Debug)]
-pub struct StepGate {
-    /// Is told what is to go next, for people.
-    pub announce: mpsc::UnboundedSender<String>,
-    /// A permit lets one go; closed, it lets all go.
-    pub go: Arc<Semaphore>,
 }
 
 /// What a failed step means for those after it.
@@ -117,6 +109,9 @@ const GONE: &str = "the server is gone";
 const AT_ONCE: usize = 64;
 /// The longest pause: a clock can be added to without an overflow.
 const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A message that waits for less is not worth telling.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// How long the server may take to end a session.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -235,6 +230,8 @@ struct ListeningStream {
 enum Due {
     Now,
     At(Instant),
+    /// At the pace of the tape.
+    Paced(Instant),
     /// When this session has ended, as it did here.
     AtEnd(usize),
     /// When something else has come.
@@ -271,6 +268,10 @@ struct Player<R, O> {
     unasked_since: Option<Instant>,
     /// Since when the progress is waited for that the next step came after.
     progress_since: Option<Instant>,
+    /// The step that was last told to wait for its time.
+    told_to_wait: Option<usize>,
+    /// The step that is not to wait for its time.
+    hurried: Option<usize>,
     /// Why nothing more can be played.
     over: Option<String>,
     began: Instant,
@@ -301,6 +302,8 @@ where
             unasked: Vec::new(),
             unasked_since: None,
             progress_since: None,
+            told_to_wait: None,
+            hurried: None,
             over: None,
             began: Instant::now(),
             summary: ReplaySummary::default(),
@@ -314,7 +317,9 @@ where
                 self.summary.stopped = true;
                 return;
             }
-            let due = match self.due() {
+            let due = self.due();
+            let is_paced = matches!(due, Due::Paced(_));
+            let due = match due {
                 Due::Now => {
                     self.send_next(stop).await;
                     continue;
@@ -324,6 +329,7 @@ where
                     continue;
                 }
                 Due::At(due) => Some(due),
+                Due::Paced(due) => Some(self.tell_wait(due)),
                 Due::Never if self.blockers.is_empty() && self.answering == 0 => return self.hear_the_rest(),
                 Due::Later | Due::Never => None,
             };
@@ -334,6 +340,7 @@ where
                 () = stop.cancelled() => {}
                 Some((purpose, event)) = self.exchanges.next() => self.on_reply(purpose, event),
                 Some(()) = self.leaving.next() => {}
+                () = StepGate::hurried(self.options.steps.clone()), if is_paced => self.hurried = Some(self.next),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
             }
         }
@@ -363,11 +370,8 @@ where
 
     /// Waits until the operator, step by step, lets the next message go; what comes meanwhile is heard. `false` where it is all over.
     async fn is_let_go(&mut self, stop: &CancellationToken) -> bool {
-        let Some(gate) = self.options.steps.clone() else { return true };
-        let step = &self.script.steps[self.next];
-        let name = step.message.name().map(|name| format!(" {name}")).unwrap_or_default();
-        let of = self.named_session(step).map(|id| format!(" of session {}", id.short())).unwrap_or_default();
-        let _ = gate.announce.send(format!("{} {}{name}{of}", step.seq, step.method()));
+        let Some(gate) = self.options.steps.clone().filter(|gate| gate.is_for_each) else { return true };
+        self.report_wait(None);
         loop {
             tokio::select! {
                 biased;
@@ -380,6 +384,31 @@ where
                 }
             }
         }
+    }
+
+    /// Says once of a step that it waits for its time.
+    fn tell_wait(&mut self, due: Instant) -> Instant {
+        let Some(gate) = self.options.steps.as_ref().filter(|_| self.told_to_wait != Some(self.next)) else {
+            return due;
+        };
+        if !gate.is_for_each {
+            // What was let go before was not this.
+            gate.go.forget_permits(Semaphore::MAX_PERMITS);
+        }
+        self.told_to_wait = Some(self.next);
+        let left = due.saturating_duration_since(Instant::now());
+        if left >= WORTH_TELLING {
+            self.report_wait(Some(left.as_micros().try_into().unwrap_or(u64::MAX)));
+        }
+        due
+    }
+
+    fn report_wait(&mut self, left: Option<u64>) {
+        let step = &self.script.steps[self.next];
+        let name = step.message.name().map(|name| format!(" {name}")).unwrap_or_default();
+        let of = self.named_session(step).map(|id| format!(" of session {}", id.short())).unwrap_or_default();
+        let next = format!("{} {}{name}{of}", step.seq, step.method());
+        (self.report)(ReplayEvent::Waiting(StepWait { step: self.next + 1, next, left }));
     }
 
     /// Has what was just started written before the next message is.
@@ -423,13 +452,14 @@ where
         let listening = self.sessions[step.session].listening_until();
         let progress = cancels.and_then(|cancelled| self.progress_until(cancelled, recorded, now));
         let waits = [listening, Some(pause), self.news_until(news, now), progress, asked];
-        match waits.into_iter().flatten().find(|until| *until > now) {
-            Some(until) => Due::At(until),
-            None => Due::Now,
-        }
+        let due = |until| if until == pause { Due::Paced(until) } else { Due::At(until) };
+        waits.into_iter().flatten().find(|until| *until > now).map_or(Due::Now, due)
     }
 
     fn pause_until(&self, step: &ScriptStep) -> Instant {
+        if self.hurried == Some(self.next) {
+            return self.began;
+        }
         let after = match step.after {
             Some(After::Sent(step)) => self.played[step].sent,
             Some(After::Answered(step)) => self.played[step].done,

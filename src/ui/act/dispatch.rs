@@ -231,9 +231,10 @@ fn look(model: &mut Model, action: Action) {
 /// What is looked at on the other screens.
 fn look_elsewhere(model: &mut Model, action: Action) {
     match action {
-        Action::Play => tapes::play(model),
+        Action::Play => tapes::play(model, false),
         Action::StopPlay => model.send(Command::StopReplay),
         Action::Pace => model.tapes.next_speed(),
+        Action::StepReplay => tapes::step(model),
         Action::NextFail => tapes::next_fail(model),
         Action::AskDelete => tapes::ask_delete(model),
         Action::DeleteTape => tapes::delete(model),

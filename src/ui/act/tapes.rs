@@ -1,6 +1,6 @@
 //! Opening tapes, and playing them.
 
-use crate::event::{Command, TapeEdit};
+use crate::event::{Command, Speed, TapeEdit};
 use crate::ui::model::popup::{Confirmation, Popup};
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane, ScreenKind};
@@ -18,11 +18,23 @@ pub(super) fn open_tape(model: &mut Model, pane: Pane) {
     }
 }
 
-pub(super) fn play(model: &mut Model) {
+pub(super) fn play(model: &mut Model, by_step: bool) {
     if let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) {
-        let speed = model.tapes.speed;
-        model.send(Command::Replay { tape, speed });
+        // Who lets each message go needs no pace.
+        let speed = if by_step { Speed::Max } else { model.tapes.speed };
+        model.send(Command::Replay { tape, speed, by_step });
         model.screen = ScreenKind::Tapes;
+    }
+}
+
+/// The next message goes now; where no tape is played, one is, step by step.
+pub(super) fn step(model: &mut Model) {
+    match &mut model.tapes.replay {
+        Some(replay) if replay.runs() => {
+            replay.waiting = None;
+            model.send(Command::StepReplay);
+        }
+        _ => play(model, true),
     }
 }
 

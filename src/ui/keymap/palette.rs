@@ -220,6 +220,7 @@ impl Action {
             Self::Play => "play",
             Self::StopPlay => "stop",
             Self::Pace => "pace",
+            Self::StepReplay => "send-next",
             Self::NextFail => "next-fail",
             Self::AskDelete => "tape-delete",
             Self::Level => "level",

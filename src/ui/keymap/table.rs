@@ -103,6 +103,7 @@ pub(crate) enum Action {
     Play,
     StopPlay,
     Pace,
+    StepReplay,
     NextFail,
     AskDelete,
     DeleteTape,
@@ -298,6 +299,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Tapes, &["space", "r"], A::Play, "play", "play it against the running upstream")
         .when(|m| m.tapes.selected().is_some() && !m.tapes.running()),
     key(C::Tapes, &["space"], A::StopPlay, "stop", "stop the replay").when(|m| m.tapes.running()),
+    key(
+        C::Tapes,
+        &["s"],
+        A::StepReplay,
+        "step",
+        "play it step by step; of a replay that waits, send the next message now",
+    )
+    .when(Model::can_step),
     key(C::Tapes, &["m"], A::Pace, "pace", "pace of the next replay: flat out, as recorded, x2, x10"),
     key(C::Tapes, &["n"], A::NextFail, "next fail", "next step that failed").when(Model::has_fails),
     key(C::Tapes, &["R"], A::Type(PromptKind::TapeName), "rename", "give the tape another name")

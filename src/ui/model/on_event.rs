@@ -331,9 +331,9 @@ impl Model {
                 };
                 self.warn(format!("{what}: {why}"));
             }
-            ReplayEvent::Started { .. } | ReplayEvent::Step(_) => {}
+            ReplayEvent::Started { .. } | ReplayEvent::Waiting(_) | ReplayEvent::Step(_) => {}
         }
-        self.tapes.on_event(event);
+        self.tapes.on_event(event, self.now);
     }
 
     /// Events were lost: says so, and asks for everything again.

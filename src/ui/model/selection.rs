@@ -184,6 +184,11 @@ impl Model {
         self.held_here().is_some_and(|held| self.queue.drafts.contains_key(&held.envelope.seq))
     }
 
+    /// Whether a message of a replay can be let go, or a replay be begun.
+    pub(crate) fn can_step(&self) -> bool {
+        self.tapes.waiting().is_some() || (self.tapes.selected().is_some() && !self.tapes.running())
+    }
+
     pub(crate) fn has_fails(&self) -> bool {
         self.tapes.replay.as_ref().is_some_and(|replay| replay.count(StepVerdict::Fail) > 0)
     }

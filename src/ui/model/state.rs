@@ -247,6 +247,7 @@ impl Model {
         let scan = list.scanned(rows).map(|_| Duration::ZERO).or(self.search_waits().then_some(Duration::ZERO));
         let rest = self.editor.as_mut().and_then(|editor| editor.check_when_idle(&mut self.dirty));
         let clock = self.observed.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
+        let clock = clock || self.counts_down();
         // All that grows older is told in step with the first of it, just after that turned a second older.
         let phase = self.ages().next().map(|since| since + 1000).or(clock.then_some(0));
         let second = phase.map(|phase| Duration::from_micros(1_000_000 - self.now.0.saturating_sub(phase) % 1_000_000));
@@ -271,7 +272,14 @@ impl Model {
     /// Whether an age reads otherwise than before.
     fn aged(&self, before: Timestamp) -> bool {
         let words = |now: Timestamp, since| age(now.0.saturating_sub(since));
-        self.ages().any(|since| words(before, since) != words(self.now, since)) || self.clocks_ran(before)
+        self.ages().any(|since| words(before, since) != words(self.now, since))
+            || self.clocks_ran(before)
+            || self.counts_down()
+    }
+
+    /// Whether it is shown how long a message of a replay still waits.
+    fn counts_down(&self) -> bool {
+        self.screen == ScreenKind::Tapes && self.tapes.waiting().is_some_and(|waiting| waiting.until.is_some())
     }
 
     /// Whether a client's patience reads otherwise than before.

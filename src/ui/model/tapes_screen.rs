@@ -11,8 +11,8 @@ use super::motion::{ListCursor, Motion};
 use super::session_list::upstream_name;
 use crate::envelope::{Seq, SessionId};
 use crate::event::{
-    ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeEnd, TapeInfo, TapePart, TapeSeam, Timestamp,
-    branch_order,
+    ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, StepWait, TapeEnd, TapeInfo, TapePart, TapeSeam,
+    Timestamp, branch_order,
 };
 use crate::text;
 
@@ -211,6 +211,20 @@ pub(crate) enum AskedPlay {
     Rewind(SessionId),
 }
 
+/// The message that a replay sends next, while it waits.
+pub(crate) struct ShownWait {
+    step: usize,
+    pub(crate) next: String,
+    /// When it goes by itself.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl ShownWait {
+    fn of(wait: StepWait, now: Timestamp) -> Self {
+        Self { step: wait.step, next: wait.next, until: wait.left.map(|left| now.plus_micros(left)) }
+    }
+}
+
 /// One playing of a tape.
 pub(crate) struct ReplayRun {
     pub(crate) tape: PathBuf,
@@ -219,6 +233,8 @@ pub(crate) struct ReplayRun {
     pub(crate) reports: Vec<StepReport>,
     pub(crate) end: Option<Result<ReplaySummary, String>>,
     pub(crate) place: ListCursor,
+    /// What it is to send next, and has not.
+    pub(crate) waiting: Option<ShownWait>,
     /// The cursor was moved by hand: it no longer goes with the newest step.
     pub(crate) unfollowed: bool,
 }
@@ -265,6 +281,7 @@ impl ReplayRun {
     }
 
     fn step(&mut self, report: StepReport) {
+        self.waiting.take_if(|waiting| waiting.step <= report.step);
         self.reports.push(report);
         if !self.unfollowed {
             self.place.cursor = self.reports.len() - 1;
@@ -319,12 +336,19 @@ impl TapesScreen {
         self.replay.as_ref().is_some_and(ReplayRun::runs)
     }
 
-    pub(crate) fn on_event(&mut self, event: ReplayEvent) {
+    /// The message that the replay which runs has not let go.
+    pub(crate) fn waiting(&self) -> Option<&ShownWait> {
+        self.replay.as_ref().filter(|replay| replay.runs())?.waiting.as_ref()
+    }
+
+    pub(crate) fn on_event(&mut self, event: ReplayEvent, now: Timestamp) {
         match (event, &mut self.replay) {
             (ReplayEvent::Started { tape, target, steps }, _) => {
                 let (reports, place) = (Vec::new(), ListCursor::default());
-                self.replay = Some(ReplayRun { tape, target, steps, reports, end: None, place, unfollowed: false });
+                let (end, waiting, unfollowed) = (None, None, false);
+                self.replay = Some(ReplayRun { tape, target, steps, reports, end, place, waiting, unfollowed });
             }
+            (ReplayEvent::Waiting(wait), Some(replay)) => replay.waiting = Some(ShownWait::of(wait, now)),
             (ReplayEvent::Step(report), Some(replay)) => replay.step(report),
             (ReplayEvent::Finished(summary), Some(replay)) => replay.end = Some(Ok(summary)),
             (ReplayEvent::Failed { why }, Some(replay)) => replay.end = Some(Err(why)),

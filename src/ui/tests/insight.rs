@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::rig::{World, busy, text_result};
+use super::rig::{Rig, World, busy, text_result};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
-use crate::event::{CallStanding, Command, Event, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
+use crate::event::{CallStanding, Command, Event, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait};
 
 #[test]
 fn folded_replies_are_no_messages_of_a_shadow() {
@@ -43,6 +43,31 @@ fn stopped_replay_is_not_full() {
     rig.on_event(Event::Replay(ReplayEvent::Finished(stopped)));
     let picture = rig.picture();
     assert!(picture.contains("5/8  62%") && picture.contains("skip 4"), "{picture}");
+}
+
+#[test]
+fn replay_says_what_it_waits_for_and_a_key_lets_it_go() {
+    let mut rig = busy(80, 24);
+    rig.press("4");
+    rig.on_event(Event::Tapes(super::rig::tapes()));
+    let asked = |rig: &mut Rig| rig.press("s").commands().pop();
+    assert!(matches!(asked(&mut rig), Some(Command::Replay { by_step: true, .. })));
+    for event in super::pictures::replay() {
+        rig.on_event(Event::Replay(event));
+    }
+    let wait =
+        |left| Event::Replay(ReplayEvent::Waiting(StepWait { step: 6, next: "#9 tools/call x".to_owned(), left }));
+    rig.on_event(wait(Some(72_000_000)));
+    let picture = rig.picture();
+    assert!(picture.contains("next in 1m12s, `s` sends it now: #9 tools/call x"), "{picture}");
+    assert_eq!(rig.model.next_tick(), Some(std::time::Duration::from_secs(1)), "it counts down");
+    assert!(matches!(asked(&mut rig), Some(Command::StepReplay)));
+    assert!(!rig.picture().contains("sends it now"), "{}", rig.picture());
+    rig.on_event(wait(None));
+    assert!(rig.picture().contains("`s` sends the next: #9 tools/call x"), "{}", rig.picture());
+    let Some(ReplayEvent::Step(last)) = super::pictures::replay().pop() else { panic!("no step") };
+    rig.on_event(Event::Replay(ReplayEvent::Step(StepReport { step: 6, ..last })));
+    assert!(!rig.picture().contains("sends the next"), "{}", rig.picture());
 }
 
 /// What is new in a world after the one of `busy`.
@@ -159,7 +184,7 @@ fn part_of_a_long_session_says_that_it_is_one_and_has_the_message_at_the_cursor(
 fn diagrams_asked_for_on_the_newest_message_go_on_with_what_comes() {
     let mut rig = busy(120, 36);
     let mut world = world();
-    let mut calls = |rig: &mut super::rig::Rig, id: u32, name: &str| {
+    let mut calls = |rig: &mut Rig, id: u32, name: &str| {
         for id in id..id + 600 {
             let call = world.call(2, id, name, "{}");
             rig.on_event(passed(call));
@@ -179,7 +204,7 @@ fn diagrams_asked_for_on_the_newest_message_go_on_with_what_comes() {
 
 #[test]
 fn backlog_is_no_rate_of_now() {
-    let mut rig = super::rig::Rig::new(120, 36);
+    let mut rig = Rig::new(120, 36);
     let told = [Event::ResyncStarted].into_iter().chain(super::rig::busy_events()).chain([Event::ResyncDone]);
     told.for_each(|event| rig.on_event(event));
     assert_eq!(rig.model.observed.stats.rate(), None);

@@ -12,6 +12,7 @@ use super::status::duration;
 use super::tape_columns::{TapeColumn, TapeColumns};
 use crate::event::{Difference, Peer, StepReport, StepVerdict, TapeInfo};
 use crate::text;
+use crate::ui::keymap::with_keys;
 use crate::ui::layout::{step_rows, tape_fact_rows};
 use crate::ui::model::tapes_screen::{ReplayRun, server_name, tape_title, tools_words};
 use crate::ui::model::{Model, Pane};
@@ -157,7 +158,7 @@ pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
     put(frame, inner, 0, progress(model, replay, width));
-    put(frame, inner, 1, step_header(model, width));
+    put(frame, inner, 1, wait_line(model, width).unwrap_or_else(|| step_header(model, width)));
     let rows = step_rows(usize::from(inner.height));
     for (line, (at, step)) in replay.reports.iter().enumerate().skip(replay.place.top).take(rows).enumerate() {
         let mut cells = step_line(model, step, width);
@@ -196,6 +197,20 @@ fn progress(model: &Model, replay: &ReplayRun, width: usize) -> Line<'static> {
         Some(Err(why)) => spans.push(styled(model, Role::Bad, short(&format!("stopped: {why}"), width))),
     }
     Line::from(spans)
+}
+
+/// What is sent next, and when, in the place of the columns' heads.
+fn wait_line(model: &Model, width: usize) -> Option<Line<'static>> {
+    let waiting = model.tapes.waiting()?;
+    let words = match waiting.until {
+        Some(until) => {
+            let left = until.0.saturating_sub(model.now.0).div_ceil(1_000_000) * 1_000_000;
+            format!(" next in {}, `<tapes send-next>` sends it now: {}", duration(left), waiting.next)
+        }
+        None => format!(" `<tapes send-next>` sends the next: {}", waiting.next),
+    };
+    let words = with_keys(&model.settings.keys, &words);
+    Some(styled(model, Role::Accent, short(&words, width)).into())
 }
 
 fn subject_width(width: usize) -> usize {

@@ -12,16 +12,16 @@ use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 
 use self::rig::{
-    Act, FAIL, PASS, SKIP, item, options, overlapping, run, run_playable, slow, status, streamed, table, taken, tape,
-    tape_with, what, whole, written,
+    Act, FAIL, PASS, SKIP, item, options, overlapping, run, run_heard, run_playable, slow, status, streamed, table,
+    taken, tape, tape_with, what, whole, written,
 };
-use super::{OnFailure, PlayOptions, PlayableTape};
+use super::{OnFailure, PlayOptions, PlayableTape, StepGate};
 use crate::envelope::{Seq, Via};
-use crate::event::{Speed, TapeSeam};
+use crate::event::{ReplayEvent, Speed, TapeSeam};
 use crate::message::Message;
 use crate::tape::compare::{Rules, Volatile};
 use crate::upstream::{Outgoing, ReplyBody};
@@ -228,6 +228,36 @@ async fn pauses_are_kept_and_causes_stay_before_effects() {
         let outcome = run(&overlapping(), options(speed), slow(a)).await;
         assert_eq!(outcome.verdicts(), [PASS; 3]);
         assert_eq!(outcome.log(), log, "{speed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_waits_is_told_and_let_go() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"id":1,"method":"a"}"#),
+        (10, "s2c", r#"{"id":1,"result":{}}"#),
+        (72_000, "c2s", r#"{"id":2,"method":"b"}"#),
+        (72_010, "s2c", r#"{"id":2,"result":{}}"#),
+        (72_500, "c2s", r#"{"id":3,"method":"c"}"#),
+        (72_510, "s2c", r#"{"id":3,"result":{}}"#),
+    ]);
+    let paced = (["2 #2 b true"].as_slice(), ["0 a", "10 b", "510 c"]);
+    let by_step = (["1 #0 a false", "2 #2 b false", "3 #4 c false"].as_slice(), ["0 a", "10 b", "20 c"]);
+    for (speed, is_for_each, (told, log)) in [(Speed::Times(1.0), false, paced), (Speed::Max, true, by_step)] {
+        // In step with nothing: of a message that waits for its time it is not taken.
+        let go = Arc::new(Semaphore::new(usize::from(!is_for_each)));
+        let steps = Some(StepGate { go: go.clone(), is_for_each });
+        let mut heard = Vec::new();
+        let hear = |event: &ReplayEvent| {
+            if let ReplayEvent::Waiting(wait) = event {
+                heard.push(format!("{} {} {}", wait.step, wait.next, wait.left.is_some()));
+                go.add_permits(1);
+            }
+        };
+        let outcome = run_heard(&tape, PlayOptions { steps, ..options(speed) }, slow(10), hear).await;
+        assert_eq!(outcome.verdicts(), [PASS; 3]);
+        assert_eq!(heard, told);
+        assert_eq!(outcome.log(), log);
     }
 }
 

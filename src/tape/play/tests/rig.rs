@@ -181,7 +181,17 @@ pub(super) async fn run_until(
     behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Outcome {
-    play_until(PlayableTape::from(tape), options, behave, stop).await
+    play_until(PlayableTape::from(tape), options, behave, stop, |_| ()).await
+}
+
+/// `hear` is told all that is told of the replay.
+pub(super) async fn run_heard(
+    tape: &Tape,
+    options: PlayOptions,
+    behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
+    hear: impl FnMut(&ReplayEvent) + Send,
+) -> Outcome {
+    play_until(PlayableTape::from(tape), options, behave, CancellationToken::new(), hear).await
 }
 
 pub(super) async fn run_playable(
@@ -189,7 +199,7 @@ pub(super) async fn run_playable(
     options: PlayOptions,
     behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
 ) -> Outcome {
-    play_until(tape, options, behave, CancellationToken::new()).await
+    play_until(tape, options, behave, CancellationToken::new(), |_| ()).await
 }
 
 async fn play_until(
@@ -197,12 +207,17 @@ async fn play_until(
     options: PlayOptions,
     behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
     stop: CancellationToken,
+    mut hear: impl FnMut(&ReplayEvent) + Send,
 ) -> Outcome {
     let server = Arc::new(Server::new(behave));
     let mut events = Vec::new();
     let upstream: Arc<dyn Upstream> = server.clone();
     let open = |_| Ok(ClientConnection::left_open(upstream.clone()));
-    let summary = play(tape, open, options, |event| events.push(event), stop).await;
+    let report = |event| {
+        hear(&event);
+        events.push(event);
+    };
+    let summary = play(tape, open, options, report, stop).await;
     assert!(matches!(events.first(), Some(ReplayEvent::Started { .. })));
     assert!(matches!(events.last(), Some(ReplayEvent::Finished(finished)) if *finished == summary));
     let steps = events.into_iter().filter_map(|event| match event {

@@ -174,7 +174,7 @@ async fn play_at(tape: PlayableTape, options: PlayOptions, refused: &[usize], br
     };
     let report = |event| match event {
         ReplayEvent::Step(step) => steps.push(step),
-        ReplayEvent::Started { .. } | ReplayEvent::Finished(_) => {}
+        ReplayEvent::Started { .. } | ReplayEvent::Waiting(_) | ReplayEvent::Finished(_) => {}
         ReplayEvent::Failed { why } => panic!("{why}"),
     };
     play(tape, open, options, report, CancellationToken::new()).await;
