@@ -194,7 +194,7 @@ pub struct LintFigures {
     pub missed: u64,
 }
 
-/// How values are spread: percentiles to read, and buckets that can be summed.
+/// How values are spread: percentiles to read, and the values themselves, which can be summed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     pub count: u64,
@@ -203,31 +203,14 @@ pub struct Spread {
     pub p50: u64,
     pub p90: u64,
     pub p99: u64,
-    /// Number of a bucket of [`BOUNDS`], and how many values are in it; empty ones are left out.
-    pub buckets: Vec<(u8, u64)>,
+    /// Each value that occurred, to two digits ([`rounded`]) and in ascending order, and how often it did.
+    pub values: Vec<(u64, u64)>,
 }
 
-const STEPS: [u64; 8] = [10, 15, 20, 30, 40, 50, 60, 80];
-
-/// Upper ends of buckets, each included, eight to a power of ten: from 10 to 600,000,000. Above is one bucket more.
-/// For microseconds that is up to ten minutes, for bytes up to the largest body.
-pub const BOUNDS: [u64; 63] = {
-    let mut bounds = [0; 63];
-    let (mut at, mut scale) = (0, 1);
-    while at < bounds.len() {
-        bounds[at] = STEPS[at % STEPS.len()] * scale;
-        at += 1;
-        if at % STEPS.len() == 0 {
-            scale *= 10;
-        }
-    }
-    bounds
-};
-
-/// The bucket of a value.
-pub fn bucket(value: u64) -> u8 {
-    let at = BOUNDS.partition_point(|bound| *bound < value);
-    u8::try_from(at).expect("there are 64 buckets")
+/// A value to two digits, as histograms have them: the least of those that are not told apart, which are less than a hundredth more.
+pub fn rounded(value: u64) -> u64 {
+    let shift = (u64::BITS - value.leading_zeros()).saturating_sub(8);
+    (value >> shift) << shift
 }
 
 impl Spread {
@@ -246,28 +229,20 @@ impl Spread {
                     *percentile = value;
                 }
             }
-            let bucket = bucket(value);
-            match spread.buckets.last_mut() {
-                Some((last, sum)) if *last == bucket => *sum += count,
-                _ => spread.buckets.push((bucket, count)),
+            match spread.values.last_mut() {
+                Some((last, sum)) if *last == value => *sum += count,
+                _ => spread.values.push((value, count)),
             }
         }
         spread
     }
 
-    /// Estimates percentiles from the number of values in each bucket.
-    pub fn of_buckets(buckets: &[u64; BOUNDS.len() + 1], sum: u64, max: u64) -> Self {
-        let uppers = BOUNDS.iter().copied().chain([max]);
-        Self::of(uppers.zip(buckets.iter().copied()).filter(|(_, count)| *count > 0), sum, max)
-    }
-
-    /// How many values are at most this; exact for a bound of [`BOUNDS`].
+    /// How many values are at most this.
     pub fn up_to(&self, bound: u64) -> u64 {
-        let last = bucket(bound);
-        self.buckets.iter().take_while(|(bucket, _)| *bucket <= last).map(|(_, count)| count).sum()
+        self.values.iter().take_while(|(value, _)| *value <= bound).map(|(_, count)| count).sum()
     }
 
-    /// The values of both. Percentiles are those of the buckets then: percentiles themselves have no sum.
+    /// The values of both: percentiles are as exact as those of each.
     pub fn add(&mut self, other: &Self) {
         if self.count == 0 {
             return self.clone_from(other);
@@ -275,11 +250,9 @@ impl Spread {
         if other.count == 0 {
             return;
         }
-        let mut buckets = [0; BOUNDS.len() + 1];
-        for (bucket, count) in self.buckets.iter().chain(&other.buckets) {
-            buckets[usize::from(*bucket)] += count;
-        }
-        *self = Self::of_buckets(&buckets, self.sum + other.sum, self.max.max(other.max));
+        let mut values = [self.values.as_slice(), &other.values].concat();
+        values.sort_unstable();
+        *self = Self::of(values.into_iter(), self.sum + other.sum, self.max.max(other.max));
     }
 
     /// How many values lie before the one of this percentile.
@@ -396,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn bounds_ascend_and_include_what_scrapers_ask_for() {
-        assert!(BOUNDS.is_sorted());
-        assert_eq!((BOUNDS[0], BOUNDS[8], BOUNDS[62]), (10, 100, 600_000_000));
-        for (value, expected) in
-            [(0, 0), (10, 0), (11, 1), (15, 1), (600_000_000, 62), (600_000_001, 63), (u64::MAX, 63)]
-        {
-            assert_eq!(bucket(value), expected, "{value}");
+    fn rounded_value_is_that_of_histograms() {
+        let mut histogram = hdrhistogram::Histogram::<u32>::new(2).unwrap();
+        for value in [0, 10, 255, 256, 257, 511, 515, 1_000, 434_567, 600_000_001] {
+            histogram.record(value).unwrap();
+            assert_eq!(rounded(value), histogram.lowest_equivalent(value), "{value}");
+            assert!(value - rounded(value) <= value / 100, "{value}");
         }
+        assert!(rounded(u64::MAX) > u64::MAX / 100 * 99);
     }
 
     #[test]
@@ -459,12 +432,7 @@ mod tests {
             let mut merged = spread(&one);
             merged.add(&spread(&other));
             let all = spread(&[one, other].concat());
-            prop_assert_eq!(&merged.buckets, &all.buckets);
-            prop_assert_eq!((merged.count, merged.sum, merged.max), (all.count, all.sum, all.max));
-            for (approximate, exact) in [(merged.p50, all.p50), (merged.p90, all.p90), (merged.p99, all.p99)] {
-                prop_assert_eq!(bucket(approximate), bucket(exact));
-                prop_assert!(approximate >= exact);
-            }
+            prop_assert_eq!(merged, all);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Counted by the spine itself, so that every figure is exact; the feeds of screens lose events. Names are the peers', so
 //! their number is bounded. Owns the counts; where sessions and children stand is asked of their owners ([`Gauges`]).
 //!
-//! Percentiles are those of HDR histograms; 64 log-linear buckets beside them are for sums over several taplines.
+//! Percentiles are those of HDR histograms, whose values are handed on, too: what is summed, over names, methods or taplines, is as exact.
 
 mod endpoint;
 pub mod prometheus;

@@ -9,8 +9,8 @@ use crate::event::figures::{EndpointFigures, Figures, Flow, Outcomes, Spread};
 /// What the text is served as.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Upper ends of the buckets of a histogram, in the unit that is recorded and in that which is written. All are bounds of
-/// [`crate::event::figures::BOUNDS`], so that counts are exact.
+/// Upper ends of the buckets of a histogram, in the unit that is recorded and in that which is written. Counts are as
+/// exact as values are ([`crate::event::figures::rounded`]).
 type Scale = &'static [(u64, &'static str)];
 
 const SECONDS_OF_MICROS: Scale = &[

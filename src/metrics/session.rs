@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{RequestEnd, UpstreamMetrics};
 use crate::envelope::SessionId;
-use crate::event::figures::{SessionFigures, Spread, bucket};
+use crate::event::figures::{SessionFigures, Spread, rounded};
 
 /// Replies of one session. Idle sessions are many: one without a reply costs next to nothing.
 #[derive(Default)]
@@ -22,8 +22,8 @@ struct ReplyCounts {
     /// The sum of all durations, in microseconds.
     sum: u64,
     max: u64,
-    /// Those that are not empty, by their number: most sessions know a few.
-    buckets: Vec<(u8, u32)>,
+    /// Durations to two digits, in ascending order, and how often each was: most sessions know a few.
+    values: Vec<(u64, u32)>,
 }
 
 impl SessionMetrics {
@@ -35,18 +35,18 @@ impl SessionMetrics {
     pub(super) fn count(&self, end: RequestEnd, took: Option<u64>) {
         let mut counts = self.counts.lock();
         let counts = counts
-            .get_or_insert_with(|| Box::new(ReplyCounts { calls: 0, failed: 0, sum: 0, max: 0, buckets: Vec::new() }));
+            .get_or_insert_with(|| Box::new(ReplyCounts { calls: 0, failed: 0, sum: 0, max: 0, values: Vec::new() }));
         counts.calls += 1;
         counts.failed += u64::from(end != RequestEnd::Ok);
         if let Some(took) = took {
             counts.sum = counts.sum.saturating_add(took);
             counts.max = counts.max.max(took);
-            let bucket = bucket(took);
-            match counts.buckets.iter_mut().find(|(it, _)| *it == bucket) {
-                Some((_, count)) => *count = count.saturating_add(1),
-                None => {
-                    counts.buckets.reserve_exact(1);
-                    counts.buckets.push((bucket, 1));
+            let value = rounded(took);
+            match counts.values.binary_search_by_key(&value, |(it, _)| *it) {
+                Ok(at) => counts.values[at].1 = counts.values[at].1.saturating_add(1),
+                Err(at) => {
+                    counts.values.reserve_exact(1);
+                    counts.values.insert(at, (value, 1));
                 }
             }
         }
@@ -61,11 +61,8 @@ impl SessionMetrics {
     pub fn figures(&self, session: SessionId) -> Option<SessionFigures> {
         let counts = self.counts.lock();
         let counts = counts.as_ref()?;
-        let mut buckets = [0; 64];
-        for (bucket, count) in &counts.buckets {
-            buckets[usize::from(*bucket)] = u64::from(*count);
-        }
-        let took = Spread::of_buckets(&buckets, counts.sum, counts.max);
+        let values = counts.values.iter().map(|(value, count)| (*value, u64::from(*count)));
+        let took = Spread::of(values, counts.sum, counts.max);
         Some(SessionFigures { session, calls: counts.calls, failed: counts.failed, took })
     }
 }

@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::{Direction, ReplyTo, Subject, Via};
-use crate::event::figures::{Flow, Spread, bucket};
+use crate::event::figures::{Flow, Spread};
 use crate::event::{
     Decision, Divergence, Level, MessageMark, OnQuit, Origin, RuleCommand, RuleStatus, ShadowVerdict, Speed, Then,
     Timestamp,
@@ -334,20 +334,19 @@ fn listening_event_counts_the_sources() {
 #[test]
 fn figures_sum_the_sources_that_are_there() {
     let mut merge = both();
-    let figures = |messages, p50| {
+    let figures = |messages, value| {
         let to_server = Flow { messages, ..Flow::default() };
-        let added =
-            Spread { count: 2, sum: 2 * p50, max: p50, p50, p90: p50, p99: p50, buckets: vec![(bucket(p50), 2)] };
+        let added = Spread::of([(value, 2)].into_iter(), 2 * value, value);
         Event::Figures(Arc::new(Figures { taplines: 1, to_server, added, ..Figures::default() }))
     };
     let told = |events: Vec<Event>| {
         let figures = events.into_iter().find_map(|it| if let Event::Figures(it) = it { Some(it) } else { None });
         let figures = figures.expect("figures");
-        (figures.taplines, figures.messages(), figures.added.count, figures.added.p50)
+        (figures.taplines, figures.messages(), figures.added.count, figures.added.p90)
     };
     assert_eq!(told(merge.on_event(A, figures(3, 17))), (1, 3, 2, 17), "of one alone, as it was told");
-    assert_eq!(told(merge.on_event(B, figures(40, 900))), (2, 43, 4, 20), "by buckets");
-    assert_eq!(told(merge.on_event(A, figures(5, 17))), (2, 45, 4, 20));
+    assert_eq!(told(merge.on_event(B, figures(40, 900))), (2, 43, 4, 900), "of the values of both");
+    assert_eq!(told(merge.on_event(A, figures(5, 17))), (2, 45, 4, 900));
     assert_eq!(told(merge.remove(B, "gone")), (1, 5, 2, 17));
     assert_eq!(told(merge.remove(A, "gone")), (0, 0, 0, 0));
 }

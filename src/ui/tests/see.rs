@@ -387,6 +387,22 @@ fn list_has_the_columns_that_were_chosen() {
     assert!(picture.contains("\n  method / name") && !picture.contains("args or result"), "{picture}");
 }
 
+#[test]
+fn status_has_percentiles_over_all_names_as_exact_as_those_of_each() {
+    let mut rig = busy(120, 36);
+    let endpoints = vec![
+        super::metrics::endpoint("tools/call", Some("slow"), &[(434_000, 5)], 0),
+        super::metrics::endpoint("tools/call", Some("quick"), &[(1_200, 2)], 0),
+        super::metrics::endpoint("tools/call", Some("slower"), &[(466_000, 2)], 0),
+    ];
+    rig.on_event(Event::Figures(Arc::new(Figures { endpoints, ..Figures::default() })));
+    let status = rig.picture().lines().next().unwrap().to_owned();
+    assert!(status.contains("p50 434ms p99 466ms"), "{status}");
+    let by_method = rig.press("5 o").picture();
+    let row = by_method.lines().find(|line| line.contains("tools/call")).expect(&by_method).to_owned();
+    assert!(row.contains("434ms") && row.contains("466ms"), "{row}");
+}
+
 /// The border stands where the mouse let it go, of each screen and shape of the window its own, and scales with the window.
 #[test]
 fn border_is_dragged_and_stays() {

@@ -303,10 +303,20 @@ fn name(model: &Model, what: &MetricsSubject) -> String {
 
 /// From ten microseconds to ten seconds, on a logarithmic scale; what is beyond is in the first and last cell.
 fn spread_curve(model: &Model, spread: &Spread) -> String {
-    // Of the buckets of a spread, eight to a power of ten, number 0 ends at ten microseconds and 48 at ten seconds.
     let mut cells = [0; CURVE];
-    for (bucket, count) in &spread.buckets {
-        cells[(usize::from(*bucket).saturating_sub(1) * CURVE / 48).min(CURVE - 1)] += count;
+    for (value, count) in &spread.values {
+        cells[curve_cell(*value)] += count;
     }
     curve(model, &cells)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cell of sixteen"
+)]
+fn curve_cell(micros: u64) -> usize {
+    let tens = (micros.max(10) as f64 / 10.0).log10();
+    ((tens * CURVE as f64 / 6.0) as usize).min(CURVE - 1)
 }
