@@ -357,6 +357,8 @@ fn tokens_that_have_every_scope_are_warned_of() {
 fn own_keys_are_read_and_their_mistakes_told_at_once() {
     let read = config(&["[keys]\nhold-toggle = \"f2\"\nforward = [\"a\", \"ctrl a\"]\n[keys.queue]\ndrop = \"D\""]);
     assert_ne!(read.keys.key_choice(), crate::ui::KeyChoice::default());
+    let upper = config(&["[keys]\nhold-toggle = \"F2\"\nforward = [\"a\", \"ctrl a\"]\n[keys.queue]\ndrop = \"D\""]);
+    assert_eq!(upper.keys.key_choice(), read.keys.key_choice(), "a function key by either case");
     let wrong = "record = true\n[keys]\nforwrd = \"f2\"\nfilter = 3\nmark = \"escape\"\norder = \"y\"\n[keys.queu]\ndrop = \"D\"\n";
     let told = Config::of(&[source(wrong)]).expect_err("it is wrong").to_string();
     let places: Vec<_> = told.lines().filter(|line| line.starts_with("/there:")).collect();

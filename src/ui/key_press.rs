@@ -22,8 +22,15 @@ pub(crate) const KEY_NAMES: [&str; 16] = [
     "f1",
 ];
 
-/// Whether a key press may be called so.
-pub(crate) fn is_key_name(name: &str) -> bool {
+/// The name of a key press as the table has it, which has function keys in lower case; `None` where no key is called so.
+pub(crate) fn key_name(name: &str) -> Option<String> {
+    let lower = name.to_lowercase();
+    let is_function = lower.rsplit(' ').next().is_some_and(|key| key.len() > 1 && key.starts_with('f'));
+    let name = if is_function { &lower } else { name };
+    is_key_name(name).then(|| name.to_owned())
+}
+
+fn is_key_name(name: &str) -> bool {
     let one = |text: &str| text.chars().count() == 1 && !text.contains(|c: char| c.is_control() || c.is_whitespace());
     let base = name.strip_prefix("ctrl ").or_else(|| name.strip_prefix("alt "));
     let is_function = |text: &str| text.strip_prefix('f').is_some_and(|n| (1..=12).any(|key: u8| n == key.to_string()));

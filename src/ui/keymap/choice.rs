@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::context::KeyContext;
 use super::table::{Action, BINDINGS};
-use crate::ui::key_press::{KEY_NAMES, is_key_name};
+use crate::ui::key_press::{KEY_NAMES, key_name};
 use crate::ui::settings::KeyChoice;
 
 /// One line of a file: the keys of a command, in one place or in all in which it has any.
@@ -61,7 +61,7 @@ pub fn key_choice(changes: &[KeyChange]) -> Result<KeyChoice, Vec<KeyMistake>> {
 
 /// The table has its words for as long as the program runs; these are read once, and join it.
 fn lasting(keys: &[String]) -> &'static [&'static str] {
-    Box::leak(keys.iter().map(|key| &*Box::leak(key.clone().into_boxed_str())).collect())
+    Box::leak(keys.iter().filter_map(|key| Some(&*Box::leak(key_name(key)?.into_boxed_str()))).collect())
 }
 
 /// The rows of the table that a change is about.
@@ -111,7 +111,7 @@ fn wrong_keys(change: usize, said: &KeyChange) -> Vec<KeyMistake> {
         () if key == "ctrl c" => {
             Some(KeyMistake { change, why: "`ctrl c` leads out, and means nothing else".to_owned(), unknown: None })
         }
-        () if is_key_name(key) => None,
+        () if key_name(key).is_some() => None,
         () => Some(KeyMistake {
             change,
             why: format!("no key is called `{key}`: a character, `ctrl x`, `alt x`, `f1`, or a name such as `pgup`"),

@@ -167,7 +167,7 @@ fn own_key_that_means_two_things_in_a_place_is_wrong() {
 #[test]
 fn own_keys_that_are_unknown_are_all_told() {
     let told = why(&[
-        change(None, "filtr", &["F2"]),
+        change(None, "filtr", &["F22"]),
         change(Some("queues"), "drop", &["d"]),
         change(Some("queue"), "sort", &["o"]),
         change(None, "interrupt", &["x"]),
