@@ -13,6 +13,7 @@ use crate::ui::diff::changed_paths;
 use crate::ui::model::Model;
 use crate::ui::model::answer::answer_skeleton;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
+use crate::ui::model::patience::ClientClock;
 use crate::ui::model::popup::{BlockForm, Confirmation, Popup};
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::undo::UndoStep;
@@ -153,7 +154,7 @@ fn reply_will_be_held(model: &Model, held: &Held) -> bool {
 /// Has its client told progress while the selected request is held; says what that does not help.
 pub(super) fn keep_patient(model: &mut Model) {
     let Some(held) = model.held_here() else { return };
-    let (ticket, guessed) = (held.ticket, model.client_clock(held).is_some_and(|clock| clock.guessed));
+    let (ticket, guessed) = (held.ticket, model.client_clock(held).is_some_and(ClientClock::is_guess));
     if requested_progress(&held.envelope.message).is_none() {
         return model.warn("it asks for no progress (no `progressToken`): nothing makes its client wait longer");
     }

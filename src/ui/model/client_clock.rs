@@ -28,12 +28,7 @@ impl Model {
         let heard = self.observed.heard(held.ticket).filter(|_| !matches!(patience, Patience::Guessed(_)));
         let since = self.asked_at(held).max(heard.unwrap_or_default());
         let waited = self.now.0.saturating_sub(since.0);
-        let (all, guessed) = match patience {
-            Patience::Known(all) => (Some(all), false),
-            Patience::Guessed(all) => (Some(all), true),
-            Patience::Endless => (None, false),
-        };
-        Some(ClientClock { waited, left: all.map(|all| all.saturating_sub(waited)), guessed })
+        Some(ClientClock { waited, patience })
     }
 
     /// Rings once for each held message whose client is about to give up, where that is wanted.

@@ -22,24 +22,25 @@ const SHORTEST: u64 = 5 * SECOND;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
     Known(u64),
+    /// So long it waited before.
+    Learned(u64),
     /// Nothing is known of the client.
     Guessed(u64),
     Endless,
 }
 
-/// How long the client of a held message will still wait for it, in microseconds.
+/// How long the client of a held message has waited for it, in microseconds, and how long it will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientClock {
     pub(crate) waited: u64,
-    pub(crate) left: Option<u64>,
-    pub(crate) guessed: bool,
+    pub(crate) patience: Patience,
 }
 
 /// How near the end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockState {
     Early,
-    /// More than half is over, or all of what was only a guess.
+    /// More than half is over, or all of what is no promise.
     Late,
     /// A sixth is left, or nothing.
     Last,
@@ -61,7 +62,7 @@ impl KnownClients {
     pub(crate) fn patience(&self, client: &str, via: Via, method: Option<&str>) -> Patience {
         match (client, self.0.get(client)) {
             ("mcp" | "fastmcp", _) if method == Some(DISCOVER) => Patience::Known(PYTHON_DISCOVER),
-            (_, Some(learned)) => Patience::Known(*learned),
+            (_, Some(learned)) => Patience::Learned(*learned),
             // What the SDKs call their clients that have no name of their own. What ends is the reading of an HTTP response.
             ("mcp" | "fastmcp", None) if via != Via::Stdio => Patience::Known(PYTHON),
             ("mcp" | "fastmcp" | "rmcp", None) => Patience::Endless,
@@ -71,13 +72,28 @@ impl KnownClients {
 }
 
 impl ClientClock {
+    /// How long it will still wait; `None`: for ever.
+    pub(crate) fn left(self) -> Option<u64> {
+        let (Patience::Known(all) | Patience::Learned(all) | Patience::Guessed(all)) = self.patience else {
+            return None;
+        };
+        Some(all.saturating_sub(self.waited))
+    }
+
+    pub(crate) fn is_guess(self) -> bool {
+        matches!(self.patience, Patience::Guessed(_))
+    }
+
+    /// That a client gave up once promises nothing of the next time, as a guess does not.
+    fn is_unsure(self) -> bool {
+        matches!(self.patience, Patience::Learned(_) | Patience::Guessed(_))
+    }
+
     pub(crate) fn state(self) -> ClockState {
-        let Some(left) = self.left else { return ClockState::Early };
-        if self.guessed && left == 0 {
-            return ClockState::Late;
-        }
+        let Some(left) = self.left() else { return ClockState::Early };
         let all = left + self.waited;
         match left {
+            0 if self.is_unsure() => ClockState::Late,
             left if left * 6 <= all => ClockState::Last,
             left if left * 2 <= all => ClockState::Late,
             _ => ClockState::Early,
@@ -86,14 +102,14 @@ impl ClientClock {
 
     /// `~42s`: a guess is marked as one.
     pub(crate) fn left_words(self) -> String {
-        match self.left {
+        match self.left() {
             None => String::new(),
-            // It would have hung up if the guess were true, unless it forgets to.
-            Some(0) if self.guessed => "over?".to_owned(),
+            // It would have hung up if that were true, unless it forgets to.
+            Some(0) if self.is_unsure() => "over?".to_owned(),
             Some(0) => "over".to_owned(),
             Some(left) => {
                 let seconds = left.div_ceil(SECOND);
-                let mark = if self.guessed { "~" } else { "" };
+                let mark = if self.is_guess() { "~" } else { "" };
                 if seconds < 100 { format!("{mark}{seconds}s") } else { format!("{mark}{}m", seconds / 60) }
             }
         }
@@ -124,20 +140,25 @@ mod tests {
         for waited in [30 * SECOND, 2 * SECOND, 12 * SECOND] {
             clients.learn("ide", waited);
         }
-        assert_eq!(clients.patience("ide", Via::Http, None), Patience::Known(30 * SECOND));
+        assert_eq!(clients.patience("ide", Via::Http, None), Patience::Learned(30 * SECOND));
     }
 
     #[test]
     fn clock_turns_late_at_half_and_last_at_a_sixth() {
-        let clock = |waited: u64| ClientClock { waited, left: Some(TYPESCRIPT - waited), guessed: true };
+        let clock = |waited: u64| ClientClock { waited, patience: Patience::Guessed(TYPESCRIPT) };
         let words = |seconds: u64| (clock(seconds * SECOND).left_words(), clock(seconds * SECOND).state());
         assert_eq!(words(29), ("~31s".to_owned(), ClockState::Early));
         assert_eq!(words(30), ("~30s".to_owned(), ClockState::Late));
         assert_eq!(words(50), ("~10s".to_owned(), ClockState::Last));
         assert_eq!(words(60), ("over?".to_owned(), ClockState::Late));
-        let known = ClientClock { waited: TYPESCRIPT, left: Some(0), guessed: false };
+        let of = |patience| ClientClock { waited: 70 * SECOND, patience };
+        let known = of(Patience::Known(TYPESCRIPT));
         assert_eq!((known.left_words(), known.state()), ("over".to_owned(), ClockState::Last));
-        let endless = ClientClock { waited: 900 * SECOND, left: None, guessed: false };
+        let learned = of(Patience::Learned(TYPESCRIPT));
+        assert_eq!((learned.left_words(), learned.state()), ("over?".to_owned(), ClockState::Late));
+        let learned = of(Patience::Learned(80 * SECOND));
+        assert_eq!((learned.left_words(), learned.state()), ("10s".to_owned(), ClockState::Last));
+        let endless = ClientClock { waited: 900 * SECOND, patience: Patience::Endless };
         assert_eq!((endless.left_words(), endless.state()), (String::new(), ClockState::Early));
     }
 }

@@ -99,6 +99,9 @@ fn patience_is_learned_from_a_client_that_left() {
     rig.on_event(held(2, world.call(1, 45, "book", "{}"), 10));
     let picture = rig.picture();
     assert!(picture.contains(" 20s") && !picture.contains("~20s"), "{picture}");
+    rig.model.tick(rig.model.now.plus_micros(21_000_000));
+    let picture = rig.picture();
+    assert!(picture.contains("31s over?"), "what it did once is no promise: {picture}");
 }
 
 /// What ends a hold first is what the row counts down to.
