@@ -4,12 +4,14 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::navigate;
+use super::{navigate, prompt};
 use crate::ui::layout::{ScreenLayout, border_at, inner, metrics_parts, share_at};
 use crate::ui::model::motion::Motion;
+use crate::ui::model::popup::Popup;
+use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::seams::ListedLine;
 use crate::ui::model::{Model, Pane, PaneBorder, ScreenKind};
-use crate::ui::view::{key_at, screen_at, session_at, tab_at};
+use crate::ui::view::{command_at, completion_at, key_at, prefix_key_at, screen_at, session_at, tab_at};
 
 /// Rows that the wheel moves at once.
 const WHEEL: usize = 3;
@@ -53,6 +55,9 @@ fn pane_at(plan: &ScreenLayout, at: Position) -> Option<(Pane, Rect)> {
 
 /// Moves what is under the pointer; the keys stay where they are.
 fn wheel(model: &mut Model, plan: &ScreenLayout, at: Position, motion: Motion) {
+    if model.popup.is_none() && wheel_above_prompt(model, motion) {
+        return;
+    }
     let is_written = model.prompt.is_some() || model.editor.is_some() && model.own_call().is_none();
     if model.popup.is_none() && is_written {
         return;
@@ -67,11 +72,47 @@ fn wheel(model: &mut Model, plan: &ScreenLayout, at: Position, motion: Motion) {
     model.pane = before;
 }
 
+/// Moves the choice in what lies above the line that is typed in, where something does.
+fn wheel_above_prompt(model: &mut Model, motion: Motion) -> bool {
+    let by = if motion == Motion::Down { 1 } else { -1 };
+    let Some(typed) = &model.prompt else { return false };
+    match (typed.kind, &typed.completions) {
+        (PromptKind::Command, _) => prompt::step(model, by * WHEEL.cast_signed()),
+        (_, Some(_)) => prompt::complete(model, by),
+        _ => return false,
+    }
+    true
+}
+
+/// A click in what lies above the line that is typed in: a command is carried out, a completion taken.
+fn click_above_prompt(model: &mut Model, body: Rect, at: Position) -> Option<&'static str> {
+    let typed = model.prompt.as_ref()?;
+    if typed.kind == PromptKind::Command {
+        let row = command_at(model, typed, body, at)?;
+        prompt::choose(model, Some(row));
+        return Some("enter");
+    }
+    let completions = typed.completions.as_ref()?;
+    let by = completion_at(completions, body, at)?.cast_signed() - completions.at.cast_signed();
+    if by != 0 {
+        prompt::complete(model, by);
+    }
+    // It is taken: the next `tab` is about the next word.
+    model.prompt.as_mut()?.completions = None;
+    None
+}
+
 fn click(model: &mut Model, plan: &ScreenLayout, at: Position) -> Option<&'static str> {
     if plan.keys.contains(at) {
         return key_at(model, plan.keys, at.x - plan.keys.x, at.y - plan.keys.y);
     }
-    if model.popup.is_some() || model.editor.is_some() || model.prompt.is_some() {
+    if matches!(model.popup, Some(Popup::Prefix(_))) {
+        return prefix_key_at(model, plan.body, at);
+    }
+    if model.popup.is_none() && model.prompt.is_some() {
+        return click_above_prompt(model, plan.body, at);
+    }
+    if model.popup.is_some() || model.editor.is_some() {
         return None;
     }
     if let Some(bar) = plan.screens.filter(|bar| bar.contains(at)) {

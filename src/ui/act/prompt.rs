@@ -3,6 +3,7 @@
 use super::search::search_changed;
 use crate::event::Holding;
 use crate::filter::{Filter, FilterPlace};
+use crate::ui::keymap::palette;
 use crate::ui::model::Model;
 use crate::ui::model::completion::Completions;
 use crate::ui::model::input_line::InputLine;
@@ -71,18 +72,27 @@ pub(super) fn toggle_pairs(model: &mut Model) {
 
 /// To another row of the palette, or another of the filters there were.
 pub(super) fn step(model: &mut Model, by: isize) {
+    let Some(prompt) = &model.prompt else { return };
+    if prompt.kind == PromptKind::Command {
+        let last = palette(model, prompt.line.text()).len().saturating_sub(1);
+        let row = prompt.chosen().map(|row| row.min(last));
+        let there = row.map_or(by.checked_sub(1), |row| row.cast_signed().checked_add(by));
+        return choose(model, there.and_then(|there| usize::try_from(there).ok()).map(|there| there.min(last)));
+    }
     let filters = &model.filters;
     let Some(prompt) = &mut model.prompt else { return };
-    if prompt.kind == PromptKind::Command {
-        // The view knows how many there are, and stays with the last.
-        prompt.choice = prompt.choice.saturating_add_signed(by);
-        return;
-    }
     let here = prompt.history.unwrap_or(filters.len());
     let there = here.saturating_add_signed(by).min(filters.len());
     prompt.history = Some(there);
     prompt.line = InputLine::new(filters.get(there).map_or("", String::as_str));
     prompt_changed(model);
+}
+
+/// Chooses a row of the palette; none, where nothing is typed yet.
+pub(super) fn choose(model: &mut Model, row: Option<usize>) {
+    let Some(prompt) = &mut model.prompt else { return };
+    let before = usize::from(prompt.line.text().trim().is_empty());
+    prompt.choice = row.map_or(0, |row| row + before);
 }
 
 /// `tab` in a filter: the word before the cursor goes on as something that was seen here.

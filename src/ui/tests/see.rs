@@ -299,6 +299,54 @@ fn mouse_chooses_opens_and_scrolls() {
 }
 
 #[test]
+fn click_takes_a_command_of_the_palette_and_the_wheel_moves_its_choice() {
+    let mut rig = busy(120, 36);
+    rig.press(":").typing("metr");
+    let (column, row) = place_of(&mut rig, "how much passes");
+    click(&mut rig, column, row);
+    assert_eq!((rig.model.screen, rig.model.prompt.is_none()), (ScreenKind::Metrics, true));
+
+    rig.press("1 :");
+    let row = 34;
+    for _ in 0..2 {
+        mouse(&mut rig, MouseEventKind::ScrollDown, 10, row);
+    }
+    assert_eq!(rig.model.prompt.as_ref().unwrap().chosen(), Some(5));
+    for _ in 0..100 {
+        mouse(&mut rig, MouseEventKind::ScrollDown, 10, row);
+    }
+    let last = rig.model.prompt.as_ref().unwrap().chosen().unwrap();
+    mouse(&mut rig, MouseEventKind::ScrollUp, 10, row);
+    assert_eq!(rig.model.prompt.as_ref().unwrap().chosen(), Some(last - 3), "it stays within the list");
+    click(&mut rig, 118, row - 3);
+    assert!(rig.model.prompt.is_some(), "beside the palette nothing is taken");
+}
+
+#[test]
+fn click_takes_a_key_of_a_prefix() {
+    let mut rig = busy(120, 36);
+    rig.press("t");
+    let (column, row) = place_of(&mut rig, "m mouse");
+    click(&mut rig, column + 4, row);
+    assert!(rig.model.mouse_off && rig.model.popup.is_none(), "{}", rig.picture());
+}
+
+#[test]
+fn click_takes_a_completion_of_a_filter_and_the_wheel_moves_among_them() {
+    let mut rig = busy(120, 36);
+    let typed = |rig: &Rig| rig.model.prompt.as_ref().unwrap().line.text().to_owned();
+    rig.press("f").typing("~m ").press("tab");
+    let first = typed(&rig);
+    mouse(&mut rig, MouseEventKind::ScrollDown, 10, 30);
+    assert_ne!(typed(&rig), first);
+    let word = first.strip_prefix("~m ").unwrap();
+    let (column, row) = place_of(&mut rig, &format!("│ {word} "));
+    click(&mut rig, column + 3, row);
+    assert_eq!(typed(&rig), first);
+    assert!(rig.model.prompt.as_ref().unwrap().completions.is_none(), "it is taken");
+}
+
+#[test]
 fn mouse_can_be_left_to_the_terminal() {
     let mut rig = busy(120, 36);
     rig.press("t m");

@@ -38,9 +38,12 @@ use super::model::prompt::PromptKind;
 use super::model::{Model, Pane, ScreenKind};
 use crate::text::is_unsafe;
 
+pub(crate) use completion::completion_at;
 pub(crate) use detail::tab_at;
 pub(crate) use key_line::key_at;
 pub(crate) use list::row_text;
+pub(crate) use palette::command_at;
+pub(crate) use popups::prefix_key_at;
 pub(crate) use screens::screen_at;
 pub(crate) use sessions::session_at;
 

@@ -1,10 +1,10 @@
 //! The commands that what is typed after `:` may mean, above the line it is typed in.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, cursor_row, popup, put, short, styled};
+use super::parts::{above_prompt, cell, cursor_row, popup, put, row_above_prompt, short, styled};
 use crate::ui::keymap::{PaletteRow, palette};
 use crate::ui::model::Model;
 use crate::ui::model::motion::window;
@@ -19,10 +19,7 @@ pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, body: 
     if rows.is_empty() {
         return;
     }
-    let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).min(ROWS).saturating_add(2).min(body.height);
-    let width = body.width.min(84);
-    let area = Rect { y: body.bottom() - height, width, height, ..body };
-    let inner = popup(model, frame, area, "Commands");
+    let inner = popup(model, frame, above_prompt(body, rows.len(), ROWS), "Commands");
     let (width, room) = (usize::from(inner.width), usize::from(inner.height));
     let chosen = prompt.chosen().map(|chosen| chosen.min(rows.len() - 1));
     let top = window(0, chosen.unwrap_or(0), rows.len(), room);
@@ -30,6 +27,11 @@ pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, body: 
         let cells = row_line(model, row, width);
         put(frame, inner, line, if Some(at) == chosen { cursor_row(model, &cells, true, width) } else { cells });
     }
+}
+
+/// The row of the palette that stands there.
+pub(crate) fn command_at(model: &Model, prompt: &Prompt, body: Rect, at: Position) -> Option<usize> {
+    row_above_prompt(body, palette(model, prompt.line.text()).len(), ROWS, prompt.chosen().unwrap_or(0), at)
 }
 
 fn row_line(model: &Model, row: &PaletteRow, width: usize) -> Line<'static> {

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Position, Rect};
 use ratatui::style::Style;
 use ratatui::symbols::merge::MergeStrategy;
 use ratatui::text::{Line, Span};
@@ -12,6 +12,7 @@ use crate::event::Timestamp;
 use crate::text;
 use crate::ui::layout::bordered;
 use crate::ui::model::Model;
+use crate::ui::model::motion::window;
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn theme(model: &Model) -> Theme {
@@ -68,6 +69,20 @@ pub(super) fn popup(model: &Model, frame: &mut Frame<'_>, area: Rect, title: &st
     frame.render_widget(Clear, area);
     frame.render_widget(block, area);
     inner
+}
+
+/// Where a list lies above the line that is typed in, with room for `most` of its rows at once.
+pub(super) fn above_prompt(body: Rect, rows: usize, most: u16) -> Rect {
+    let height = u16::try_from(rows).unwrap_or(u16::MAX).min(most).saturating_add(2).min(body.height);
+    Rect { y: body.bottom() - height, width: body.width.min(84), height, ..body }
+}
+
+/// The row of such a list that stands there, where this one is chosen.
+pub(super) fn row_above_prompt(body: Rect, rows: usize, most: u16, chosen: usize, at: Position) -> Option<usize> {
+    let inner = above_prompt(body, rows, most).inner(Margin::new(1, 1));
+    let row = window(0, chosen.min(rows.checked_sub(1)?), rows, usize::from(inner.height))
+        + usize::from(at.y.checked_sub(inner.y)?);
+    (inner.contains(at) && row < rows).then_some(row)
 }
 
 /// One line at a place, if that place is there.

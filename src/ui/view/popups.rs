@@ -1,7 +1,7 @@
 //! The small boxes: next keys, sessions to choose from, questions, a long text.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::key_line::hint_spans;
@@ -34,15 +34,25 @@ pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
         None => title.to_owned(),
     };
     let hints = hints(model);
-    let widest = hints.iter().map(|(key, hint)| text::width(key) + text::width(hint)).max().unwrap_or(0);
-    let width = u16::try_from(widest + 7).unwrap_or(u16::MAX).max(18).min(body.width);
-    let height = u16::try_from(hints.len() + 2).unwrap_or(u16::MAX).min(body.height);
-    let area = Rect { x: body.right() - width, y: body.bottom() - height, width, height };
-    let inner = popup(model, frame, area, &title);
+    let inner = popup(model, frame, prefix_area(&hints, body), &title);
     for (at, hint) in hints.into_iter().enumerate() {
         let [key, space, what, _] = hint_spans(model, hint);
         put(frame, inner, at, Line::from(vec![Span::raw(" "), key, space.clone(), space, what]));
     }
+}
+
+fn prefix_area(hints: &[(&str, &str)], body: Rect) -> Rect {
+    let widest = hints.iter().map(|(key, hint)| text::width(key) + text::width(hint)).max().unwrap_or(0);
+    let width = u16::try_from(widest + 7).unwrap_or(u16::MAX).max(18).min(body.width);
+    let height = u16::try_from(hints.len() + 2).unwrap_or(u16::MAX).min(body.height);
+    Rect { x: body.right() - width, y: body.bottom() - height, width, height }
+}
+
+/// The key that may follow, whose line stands there.
+pub(crate) fn prefix_key_at(model: &Model, body: Rect, at: Position) -> Option<&'static str> {
+    let hints = hints(model);
+    let inner = prefix_area(&hints, body).inner(Margin::new(1, 1));
+    inner.contains(at).then(|| hints.get(usize::from(at.y - inner.y)).map(|(key, _)| *key))?
 }
 
 pub(super) fn draw_sessions(model: &Model, place: &ListCursor, frame: &mut Frame<'_>, body: Rect) {
