@@ -59,13 +59,13 @@ pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<ExitCode, Ex
         )));
     }
     let interactive = args.interactive;
-    let replay = ReplayJob::of(args, &config)?;
+    let (replay, target) = ReplayJob::of(args, &config)?;
     if interactive {
-        return hand_over(replay, &config).await;
+        return hand_over(replay, target?, &config).await;
     }
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
-    let playing = play_tapes(replay, stop.clone());
+    let playing = play_tapes(replay, target, stop.clone());
     tokio::pin!(playing);
     tokio::select! {
         status = &mut playing => status,
@@ -137,7 +137,6 @@ struct ReplayJob {
     tapes: Vec<TapeGroup>,
     part: TapeSelection,
     filter: Option<Filter>,
-    target: Target,
     options: PlayOptions,
     /// Is told what waits to go next.
     announce: Option<mpsc::UnboundedSender<String>>,
@@ -158,9 +157,11 @@ struct ReplayJob {
 }
 
 impl ReplayJob {
+    /// With its server, or why that can be none: whoever reads the report is to find that in it.
+    ///
     /// # Errors
     /// Where the arguments cannot be.
-    fn of(args: ReplayArgs, config: &Config) -> Result<Self, ExitError> {
+    fn of(args: ReplayArgs, config: &Config) -> Result<(Self, Result<Target, ExitError>), ExitError> {
         let tapes = find_each(&args.tapes, None, &config.keys)?;
         let color = config.keys.color.unwrap_or_default();
         let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
@@ -177,11 +178,10 @@ impl ReplayJob {
         }
         let groups = if args.together { vec![tapes] } else { tapes.into_iter().map(|it| vec![it]).collect() };
         let stepping = args.step.then(step_by_enter);
-        Ok(Self {
+        let job = Self {
             tapes: groups.into_iter().map(|paths| TapeGroup { paths }).collect(),
             part: TapeSelection { from: args.from.map(Seq), until: args.until.map(Seq), only: None },
             filter: filter.map_err(ExitError::usage)?,
-            target: played_target(server)?,
             options: PlayOptions {
                 speed: args.speed,
                 rules: Rules { ignore: args.ignore, only: args.only, volatile: volatile(args.matching), clocks: None },
@@ -201,7 +201,8 @@ impl ReplayJob {
             out: ReportPlace::of(args.out).map_err(ExitError::usage)?,
             color,
             control: args.control,
-        })
+        };
+        Ok((job, played_target(server)))
     }
 }
 
@@ -222,8 +223,8 @@ impl From<ReplayVerdict> for ExitCode {
 }
 
 /// Plays to the message, and hands the session over.
-async fn hand_over(replay: ReplayJob, config: &Config) -> Result<ExitCode, ExitError> {
-    let ReplayJob { tapes, part, filter, target, options, record, no_redact, control, .. } = replay;
+async fn hand_over(replay: ReplayJob, target: Target, config: &Config) -> Result<ExitCode, ExitError> {
+    let ReplayJob { tapes, part, filter, options, record, no_redact, control, .. } = replay;
     let group = tapes.first().context("no tape").map_err(ExitError::usage)?;
     let tape = group.read(&part, filter.as_ref())?;
     let last = group.paths.first().and_then(|path| last_seq(path));
@@ -237,28 +238,33 @@ async fn hand_over(replay: ReplayJob, config: &Config) -> Result<ExitCode, ExitE
 /// Plays to the end, or until `stop`, and writes the report. Of several tapes, one that cannot be played is said, and the others are played.
 ///
 /// # Errors
-/// Where the report cannot be written, or the one tape not be played.
-async fn play_tapes(mut replay: ReplayJob, stop: CancellationToken) -> Result<ExitCode, ExitError> {
+/// Where the report cannot be written, the one tape not be played, or there is no server.
+async fn play_tapes(
+    mut replay: ReplayJob,
+    target: Result<Target, ExitError>,
+    stop: CancellationToken,
+) -> Result<ExitCode, ExitError> {
     let groups = std::mem::take(&mut replay.tapes);
-    let only = match &groups[..] {
-        [only] => match only.read(&replay.part, replay.filter.as_ref()) {
-            Ok(tape) => Some(tape),
-            Err(error) => {
-                // A terminal has it as the last line; whoever reads the report would find an old one, or none.
-                if replay.format != ReplayReportArg::Text && replay.load.is_none() {
-                    ReplayProgress::begin(replay.format, replay.out, replay.color).end_failed(&error.text())?;
-                }
-                return Err(error);
+    let only = || match &groups[..] {
+        [only] => only.read(&replay.part, replay.filter.as_ref()).map(Some),
+        _ => Ok(None),
+    };
+    let (target, only) = match target.and_then(|target| Ok((target, only()?))) {
+        Ok(found) => found,
+        Err(error) => {
+            // A terminal has it as the last line; whoever reads the report would find an old one, or none.
+            if replay.format != ReplayReportArg::Text && replay.load.is_none() {
+                ReplayProgress::begin(replay.format, replay.out, replay.color).end_failed(&error.text())?;
             }
-        },
-        _ => None,
+            return Err(error);
+        }
     };
     let recorder = replay.record.clone().map(|dir| Recorder::new(dir).redacting(replay.redact.clone()));
     let (journal, journal_thread) = Journal::start(recorder);
     let policy = SessionPolicy { tapes: replay.record.clone(), ..SessionPolicy::default() };
     let (chain, gate) = (Chain::default(), Gate::default());
     let proxy = Proxy::with_policy(chain, gate, journal, Stop::default(), Retry::none(), policy);
-    let table = SessionTable::new(proxy, replay.target.clone());
+    let table = SessionTable::new(proxy, target);
     let status = match (replay.load, only) {
         (Some(plan), only) => play_load(replay, plan, groups, only, &table, &stop).await,
         (None, Some(tape)) => play_only(replay, tape, &table, stop).await,

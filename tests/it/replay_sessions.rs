@@ -349,5 +349,5 @@ async fn report_says_which_tapes_were_not_played_and_which_are_not_whole() {
     }
     let (status, said, _) = replay(&[&a], &["--report", "json"], &["--", "there-is-no-such-command"]).await;
     let error = report(&said)["error"].to_string();
-    assert!(status == Some(1) && error.contains("there-is-no-such-command"), "{said}");
+    assert!(status == Some(2) && error.contains("there-is-no-such-command"), "{said}");
 }
