@@ -44,7 +44,7 @@ fn errors_about_arguments_are_harmless() {
         (&["run", "--log-file", &path, "--", "x"], "\\x1b[2J"),
         (&["run", "--allow-host", EVIL, "--no-record", "--listen", "127.0.0.1:0", "--", "cat"], "\\x1b[2J"),
         (&["run", "--allow-origin", EVIL, "--no-record", "--listen", "127.0.0.1:0", "--", "cat"], "\\x1b[2J"),
-        (&["replay", &path, "--", "x"], "\\x1b[2J"),
+        (&["replay", &path, "--", "cat"], "\\x1b[2J"),
         (&["attach", EVIL], "\\x1b[2J"),
         (&["check", &path], "\\x1b[2J"),
         (&["sessions", "show", EVIL], "\\x1b[2J"),
