@@ -46,8 +46,8 @@ pub(super) fn examined(model: &mut Model, standing: &CallStanding) {
 
 fn open(model: &mut Model, title: String, subject: PagerSubject) {
     let text = text_of(model, &subject).map(|(_, text)| text).unwrap_or_default();
-    let mut pager = Pager::new(title, text);
-    (pager.subject, pager.written_for) = (subject, Some(moment(model)));
+    let mut pager = Pager::on(subject, title, text);
+    pager.written_for = Some(moment(model));
     model.popup = Some(Popup::Pager(pager));
 }
 

@@ -56,6 +56,13 @@ pub(crate) enum PagerSubject {
     Sequence(SessionPart),
 }
 
+impl PagerSubject {
+    /// What comes next stands at its end, which is what is looked at.
+    fn is_followed(&self) -> bool {
+        matches!(self, Self::Timeline(SessionPart::Newest(_)) | Self::Sequence(SessionPart::Newest(_)))
+    }
+}
+
 /// Which messages of a session a text is about, where that has too many.
 #[derive(Clone, Copy)]
 pub(crate) enum SessionPart {
@@ -96,24 +103,49 @@ impl Pager {
         }
     }
 
-    /// Takes another text in its place; who is at its end stays there.
+    /// A text on something that goes on; what is followed is read from its end.
+    pub(crate) fn on(subject: PagerSubject, title: String, text: String) -> Self {
+        let top = if subject.is_followed() { usize::MAX } else { 0 };
+        Self { subject, top, ..Self::new(title, text) }
+    }
+
+    /// Takes another text in its place. Who is at its end stays there; who reads elsewhere keeps the message at the top in sight,
+    /// though older ones leave the text.
     pub(crate) fn replace(&mut self, text: String) {
-        if self.text != text {
-            let is_at_end = self.top > 0 && self.top + self.height >= self.lines.len();
-            self.top = if is_at_end { usize::MAX } else { self.top };
-            (self.text, self.width) = (text, 0);
+        if self.text == text {
+            return;
+        }
+        let is_at_end = self.top.saturating_add(self.height) >= self.lines.len();
+        let read = self.lines.get(self.top).and_then(|line| message_of(line)).map(str::to_owned);
+        self.text = text;
+        self.break_lines();
+        if is_at_end && (self.top > 0 || self.subject.is_followed()) {
+            self.top = self.lines.len().saturating_sub(self.height);
+        } else if let Some(read) = read {
+            // Of one that has left, the oldest that is still there is the nearest.
+            self.top = self.lines.iter().position(|line| message_of(line) == Some(&read)).unwrap_or_default();
         }
     }
 
     /// Breaks the text into lines again where the width changed.
     pub(crate) fn frame(&mut self, width: usize, height: usize) {
         if self.width != width {
-            self.lines = self.text.lines().flat_map(|line| wrapped(line, width.max(1))).map(str::to_owned).collect();
             self.width = width;
+            self.break_lines();
         }
         self.height = height;
         self.top = self.top.min(self.lines.len().saturating_sub(height));
     }
+
+    fn break_lines(&mut self) {
+        let width = self.width.max(1);
+        self.lines = self.text.lines().flat_map(|line| wrapped(line, width)).map(str::to_owned).collect();
+    }
+}
+
+/// The number of the message that a line of a diagram is about.
+fn message_of(line: &str) -> Option<&str> {
+    line.split_whitespace().next().filter(|word| word.starts_with('#'))
 }
 
 /// The answer that a blocked message gets, being filled in.

@@ -177,7 +177,9 @@ fn part_of_a_long_session_says_that_it_is_one_and_has_the_message_at_the_cursor(
         assert!(picture.contains("#999051"), "{keys}: half of them before it: {picture}");
     }
     let picture = rig.press("esc : 1 0 0 0 2 0 0 enter g t").picture();
-    assert!(picture.contains(" #999701 ") && picture.contains("the newest"), "{picture}");
+    assert!(picture.contains("#1000200 ") && picture.contains("the newest"), "{picture}");
+    let picture = rig.press("g").picture();
+    assert!(picture.contains(" #999701 "), "{picture}");
 }
 
 #[test]
@@ -196,9 +198,44 @@ fn diagrams_asked_for_on_the_newest_message_go_on_with_what_comes() {
         assert!(picture.contains("the newest"), "{picture}");
         calls(&mut rig, id, &format!("later_{id}"));
         rig.model.tick(rig.model.now.plus_micros(1_000_000));
-        let picture = rig.press("G").picture();
+        let picture = rig.picture();
         assert!(picture.contains(&format!("later_{id}")), "{picture}");
         rig.press("esc");
+    }
+}
+
+#[test]
+fn diagrams_stay_at_their_end_or_where_the_reader_is() {
+    for keys in ["G g d", "G g t"] {
+        let mut rig = busy(120, 36);
+        let mut world = world();
+        let mut call = |rig: &mut Rig| {
+            let call = world.call(2, u32::try_from(world.seq).unwrap(), "again", "{}");
+            let newest = call.seq.to_string();
+            rig.on_event(passed(call));
+            rig.model.tick(rig.model.now.plus_micros(1_000_000));
+            newest
+        };
+        call(&mut rig);
+        assert!(rig.press(keys).picture().contains("#1301 "), "{keys}");
+        // While there is room, when there is none any more, and when older ones leave.
+        for (unseen, seen) in [(0, 40), (460, 20)] {
+            (0..unseen).for_each(|_| drop(call(&mut rig)));
+            for _ in 0..seen {
+                let newest = call(&mut rig);
+                assert!(rig.picture().contains(&newest), "{keys} {newest}: {}", rig.picture());
+            }
+        }
+        let read = rig.press("k k k").picture();
+        let first = read.split_whitespace().find(|word| word.starts_with("#1")).unwrap().to_owned();
+        for _ in 0..40 {
+            call(&mut rig);
+        }
+        let picture = rig.picture();
+        let still = picture.split_whitespace().find(|word| word.starts_with("#1")).unwrap();
+        assert_eq!(still, first, "{keys}: {picture}");
+        let newest = rig.press("G").picture();
+        assert!(newest.contains("#1861 "), "{keys}: {newest}");
     }
 }
 
