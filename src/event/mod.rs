@@ -354,6 +354,15 @@ pub struct Held {
     pub deadline: Option<HoldDeadline>,
 }
 
+impl Held {
+    /// Whether a person can do something about it. What goes on by itself in a moment, as a rule that plays a slow network has it,
+    /// is gone before anybody has read that it is held.
+    pub fn awaits_person(&self) -> bool {
+        const MOMENT: u64 = 1_000_000;
+        self.deadline.is_none_or(|deadline| deadline.after > MOMENT)
+    }
+}
+
 /// What ends a hold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Decision {

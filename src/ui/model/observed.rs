@@ -26,7 +26,8 @@ pub(crate) struct ObservedState {
     pub(crate) released: VecDeque<ReleasedHold>,
     /// When the client of a held request was last told progress of it.
     heard: BTreeMap<Ticket, Timestamp>,
-    settling: BTreeMap<Seq, Ticket>,
+    /// Let go, and not passed yet.
+    settling: BTreeMap<Seq, Arc<Held>>,
     pub(crate) stats: TrafficStats,
     pub(crate) holding: Holding,
     /// Where clients come in, and where it goes.
@@ -94,10 +95,15 @@ impl ObservedState {
         self.put(&envelope, state, now, seen)
     }
 
+    /// Held messages that a person can do something about, oldest first.
+    pub(crate) fn awaiting(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.held.values().filter(|held| held.awaits_person())
+    }
+
     fn settle(&mut self, ticket: Ticket) -> Option<TouchedRow> {
         let held = self.held.remove(&ticket)?;
         let seq = held.envelope.seq;
-        self.settling.insert(seq, ticket);
+        self.settling.insert(seq, held);
         self.rows.settle(seq);
         Some(TouchedRow { seq, new: false })
     }
@@ -105,16 +111,24 @@ impl ObservedState {
     fn pass(&mut self, envelope: &Arc<Envelope>, now: Timestamp, seen: bool) -> TouchedRow {
         // `Settled` may have been lost: what passed is not held.
         let held = match self.rows.state(envelope.seq) {
-            Some(RowState::Held(ticket)) => self.held.remove(&ticket).is_some(),
-            _ => false,
+            Some(RowState::Held(ticket)) => self.held.remove(&ticket),
+            _ => None,
         };
         self.hear(envelope, now);
-        if self.settling.remove(&envelope.seq).is_some() || held {
+        if let Some(held) = self.settling.remove(&envelope.seq).or(held) {
             self.learn_patience(envelope);
-            self.released.push_front(ReleasedHold { envelope: envelope.clone() });
-            self.released.truncate(RELEASED);
+            // What a rule delays by a moment does not push out what people decided.
+            if held.awaits_person() {
+                self.released.push_front(ReleasedHold { envelope: envelope.clone() });
+                self.released.truncate(RELEASED);
+            }
         }
         self.put(envelope, RowState::Passed, now, seen)
+    }
+
+    /// How a message was held that passes now.
+    pub(crate) fn hold_before(&self, seq: Seq) -> Option<&Arc<Held>> {
+        self.settling.get(&seq).or_else(|| self.held_as(seq))
     }
 
     fn hear(&mut self, progress: &Envelope, now: Timestamp) {

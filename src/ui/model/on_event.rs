@@ -134,10 +134,7 @@ impl Model {
         if let Some(rebuild) = &mut self.resync.rebuild {
             rebuild.apply(event.clone(), self.now, seen);
         }
-        let first_held = match &event {
-            Event::Held(held) if self.observed.held.is_empty() && self.resync.rebuild.is_none() => Some(held.clone()),
-            _ => None,
-        };
+        let first_held = self.first_held(&event);
         self.observed.stats.is_retold = self.resync.rebuild.is_some();
         if let Some(touched) = self.observed.apply(event, self.now, seen) {
             self.update_lists(touched);
@@ -163,7 +160,9 @@ impl Model {
             Event::Passed(envelope) if envelope.held.is_some() || envelope.outcome.is_of_operator() => {
                 let after = envelope.held.map(|held| format!(" after {}", age(held))).unwrap_or_default();
                 let text = format!("{} {}{after}", subject(envelope), outcome_words(&envelope.outcome));
-                line(Level::Info, text).about(envelope.seq).of(envelope.session)
+                // A rule that delays each message by a moment would leave nothing else to be seen.
+                let level = if self.is_brief_delay(envelope) { Level::Debug } else { Level::Info };
+                line(level, text).about(envelope.seq).of(envelope.session)
             }
             Event::Holding(holding) if *holding != self.observed.holding => {
                 line(Level::Info, if holding.on { format!("on: {}", holding.filter) } else { "off".to_owned() })
@@ -171,6 +170,11 @@ impl Model {
             _ => return,
         };
         self.log.push(line, false);
+    }
+
+    fn is_brief_delay(&self, envelope: &Envelope) -> bool {
+        let hold = self.observed.hold_before(envelope.seq).filter(|_| envelope.was_sent());
+        hold.is_some_and(|held| !held.awaits_person()) && !envelope.outcome.is_of_operator()
     }
 
     fn on_shadow_event(&mut self, event: ShadowEvent) {
@@ -188,6 +192,13 @@ impl Model {
             self.warn(format!("the shadow differs, first at {} {}: {}", first.seq, first.subject, first.what));
         }
         self.apply_event(Event::Shadow(event));
+    }
+
+    /// What is held for a person while nothing else is.
+    fn first_held(&self, event: &Event) -> Option<Arc<Held>> {
+        let Event::Held(held) = event else { return None };
+        let is_first = self.resync.rebuild.is_none() && self.observed.awaiting().next().is_none();
+        (held.awaits_person() && is_first).then(|| held.clone())
     }
 
     /// What a person who has never held anything needs to know.

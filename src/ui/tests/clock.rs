@@ -6,7 +6,7 @@ use std::time::Duration;
 use ratatui::buffer::Cell;
 
 use super::rig::{Rig, World, held, session, text_result};
-use crate::envelope::{Direction, Outcome, Via};
+use crate::envelope::{Direction, Envelope, Outcome, Via};
 use crate::event::{Event, HoldDeadline, Holding, Ticket};
 use crate::ui::Settings;
 use crate::ui::model::Effect;
@@ -124,6 +124,42 @@ fn row_counts_down_to_what_becomes_of_it_by_itself() {
     ] {
         let row = row(client, seconds, sends);
         assert!(row.ends_with(expected), "{client} {seconds} {sends}: {row}");
+    }
+}
+
+/// Held for a moment by a rule, as a slow network would: that is no news, and what waits for a person is, whatever else is held.
+#[test]
+fn delay_of_a_moment_calls_nobody() {
+    let at = |ticket: u64, after: Option<u64>, call: Envelope| {
+        let Event::Held(mut it) = held(ticket, call, 0) else { unreachable!() };
+        Arc::make_mut(&mut it).deadline = after.map(|after| HoldDeadline { after, sends: true });
+        Event::Held(it)
+    };
+    for (after, is_news) in [(Some(10_000), false), (Some(1_000_000), false), (Some(2_000_000), true), (None, true)] {
+        let mut rig = Rig::with(120, 36, &Settings { bell: true, ..Settings::default() });
+        rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+        let mut world = World::new();
+        let call = world.call(1, 44, "book", "{}");
+        rig.on_event(at(1, after, call.clone()));
+        let picture = rig.picture();
+        for part in ["book is held:", "HOLD 1 held", "2 queue 1"] {
+            assert_eq!(picture.contains(part), is_news, "{after:?} {part}: {picture}");
+        }
+        // That its client is about to give up is news of the same kind.
+        let effects = rig.model.tick(rig.model.now.plus_micros(58_000_000));
+        assert_eq!(effects.iter().any(|effect| matches!(effect, Effect::Bell)), is_news, "{after:?}");
+        // Who looks sees it, and what becomes of it does not push out what people decided.
+        assert!(rig.press("2").picture().contains("Held 1 "), "{}", rig.picture());
+        rig.on_event(Event::Settled { ticket: Ticket(1) });
+        rig.on_event(Event::Passed(Arc::new(Envelope { held: after.or(Some(3_000_000)), ..call })));
+        assert_eq!(rig.picture().contains("Released"), is_news, "{after:?}: {}", rig.picture());
+        let events = rig.press("6").picture();
+        assert_eq!(events.contains("tools/call book forwarded"), is_news, "{after:?}: {events}");
+        rig.press("1");
+        rig.on_event(at(2, Some(10_000), world.call(1, 45, "look", "{}")));
+        rig.on_event(at(3, None, world.call(1, 46, "cancel", "{}")));
+        let picture = rig.picture();
+        assert!(picture.contains("cancel is held:") && picture.contains("HOLD 1 held"), "{picture}");
     }
 }
 
