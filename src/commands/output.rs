@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::control::recorder_elsewhere;
 use crate::exit::ExitError;
 use crate::tape::TapeOutputError;
 
@@ -41,13 +42,20 @@ pub(in crate::commands) fn check_out(out: Option<&Path>, what: &str, read: &[&Pa
     OutFile::open(path).map(drop).with_context(|| cannot_write(what, path)).map_err(ExitError::usage)
 }
 
-/// Whether a file is none of the tapes that are read, by whatever name or link: what is made of a tape would take its place.
+/// Whether a file is none of the tapes that are read, by whatever name or link, and none that a tapline records to: what is made of a tape
+/// would take its place.
 ///
 /// # Errors
 /// Where it is one: a mistake in how tapline was called.
 pub(in crate::commands) fn check_apart(out: &Path, read: &[&Path]) -> Result<(), ExitError> {
     if read.iter().any(|tape| is_same_file(out, tape)) {
         let text = format!("{} is the tape that is read, and would be lost; take another name", out.display());
+        return Err(ExitError::usage(anyhow::anyhow!(text)));
+    }
+    // On a thread of its own, as a task of a runtime must not wait for the answer.
+    let asked = || std::thread::scope(|scope| scope.spawn(|| recorder_elsewhere(out)).join().ok().flatten());
+    if let Some(recorder) = Some(out).filter(|out| out.is_file()).and_then(|_| asked()) {
+        let text = format!("{}: {} records to it; take another name", out.display(), recorder.words());
         return Err(ExitError::usage(anyhow::anyhow!(text)));
     }
     Ok(())

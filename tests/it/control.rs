@@ -192,6 +192,11 @@ async fn recorded_tape_is_changed_by_nobody_else_and_it_is_said_who_records_it()
         let (status, said) = tape(arguments);
         assert!(status == Some(1) && said.contains(who) && said.contains(&name), "{arguments:?}: {said}");
     }
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+    for arguments in [&["redact", demo, "--out", given][..], &["export", demo, "--format", "har", "--out", given]] {
+        let (status, said) = tape(arguments);
+        assert!(status == Some(2) && said.contains("records to it; take another name"), "{arguments:?}: {said}");
+    }
     let tapes = path.parent().unwrap().to_str().unwrap();
     let other = Binary::run_as(place.command(), &["--tapes", tapes, "--upstream", &answering().await]).await;
     let mut screen = Screen::on(&place.entry(&other)).await;
