@@ -625,4 +625,7 @@ fn secret_that_is_noted_of_a_closed_tape_is_not_called_another_than_it_has() {
     assert!(tape.header.redaction.iter().any(|it| it == "bodies"), "{:?}", tape.header);
     let comments: Vec<_> = tape.annotations().into_iter().map(|it| it.mark.comment).collect();
     assert_eq!(comments, ["token=[redacted] again", "token=[redacted] again"]);
+    assert_eq!(self::tape(&["note", path.to_str().unwrap(), &format!("token={secret}, too")]).0, 0);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("token=[redacted], too") && !text.contains(secret), "{text}");
 }

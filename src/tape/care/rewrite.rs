@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 use super::seal::LineSums;
 use super::signature::SIGNATURE;
 use crate::event::{Annotation, TapeEdit, Timestamp};
-use crate::tape::format::{AnnotationMark, Mark, TapeError};
+use crate::tape::format::{AnnotationMark, Mark, TapeError, TapeHeader};
 use crate::tape::name::{PACKED, SUFFIX};
 use crate::tape::read::{
     Problem, TapeBytes, TapeEntry, TapeReader, is_broken, read_annotations, read_no_further, troubles,
@@ -343,14 +343,14 @@ pub fn tend(path: &Path, edit: &TapeEdit) -> Result<(), String> {
     }
 }
 
-/// Writes a note onto a tape, and renews its seal where it had one.
+/// Writes a note onto a tape, without secrets where its messages are, and renews its seal where it had one.
 ///
 /// # Errors
 /// Where the tape cannot be read, or not be written.
 pub fn append_note(path: &Path, text: &str) -> Result<(), TapeError> {
     let header = TapeReader::open(path)?.header().clone();
     let note = Mark::Note { at: Timestamp::now().0.saturating_sub(header.started.0), text: text.to_owned() };
-    put_behind_header(path, &serde_json::to_vec(&note).expect("a note is JSON"))
+    put_behind_header(path, written(&note, redactor_of(&header).as_mut()).as_bytes())
 }
 
 /// Writes what was noted of messages onto a tape, without secrets where its messages are, and renews its seal where it had one.
@@ -359,17 +359,26 @@ pub fn append_note(path: &Path, text: &str) -> Result<(), TapeError> {
 /// Where the tape cannot be read, or not be written.
 pub fn annotate(path: &Path, annotations: &[Annotation]) -> Result<(), TapeError> {
     let (header, known) = read_annotations(path)?;
-    let mut redactor = header.has_redacted_bodies().then(|| Redactor::without_digits(RedactRules::default()));
+    let mut redactor = redactor_of(&header);
     let now = Timestamp::now().0.saturating_sub(header.started.0);
     let line = |noted: &Annotation| {
         // The latest counts, also where the clock was set back.
         let at = known.noted_at(noted.seq).map_or(now, |before| now.max(before + 1));
         let mark = Mark::Annotation(AnnotationMark { at, seq: noted.seq, mark: noted.mark.clone() });
-        let line = serde_json::to_string(&mark).expect("a mark is JSON");
-        redactor.as_mut().and_then(|redactor| redactor.line(&line)).unwrap_or(line)
+        written(&mark, redactor.as_mut())
     };
     let lines: Vec<_> = annotations.iter().map(line).collect();
     put_behind_header(path, lines.join("\n").as_bytes())
+}
+
+/// What takes secrets out of what is added to a tape; nothing where its messages have them.
+fn redactor_of(header: &TapeHeader) -> Option<Redactor> {
+    header.has_redacted_bodies().then(|| Redactor::without_digits(RedactRules::default()))
+}
+
+fn written(mark: &Mark, redactor: Option<&mut Redactor>) -> String {
+    let line = serde_json::to_string(mark).expect("a mark is JSON");
+    redactor.and_then(|redactor| redactor.line(&line)).unwrap_or(line)
 }
 
 /// There, so that a tape that is torn at its end has it, too.
