@@ -364,10 +364,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         A::SaveRules,
         "save",
         "write what is unsaved to its files, comments and all; `:rules save FILE`",
-    )
-    .when(|m| m.rules().iter().any(|rule| rule.is_unsaved)),
-    key(C::Rules, &["V"], A::Revert, "", "take what stands in the files; what is unsaved is gone")
-        .when(|m| m.rules().iter().any(|rule| rule.is_unsaved)),
+    ),
+    key(C::Rules, &["V"], A::Revert, "", "take what stands in the files; what is unsaved is gone"),
     key(C::Rules, &["enter"], A::Open, "its messages", "the messages that it touched")
         .when(|m| m.selected_rule().is_some()),
     key(C::Rules, &["q", "esc"], A::Back, "back", "back to the messages"),

@@ -125,6 +125,14 @@ fn rules_screen_switches_moves_deletes_and_saves() {
     assert_eq!(rig.model.list().filter.as_ref().unwrap().0, "~rule \"^no writes$\"");
 }
 
+/// Where the last rule of a file was taken away there is none that could say that something is unsaved.
+#[test]
+fn rules_screen_without_rules_saves_and_reverts_what_was_taken_away() {
+    let mut rig = busy(120, 36);
+    rig.press("3 s V");
+    assert_eq!(asked(&mut rig), [RuleCommand::Save { file: None }, RuleCommand::Revert]);
+}
+
 #[test]
 fn rules_screen_follows_its_rule_and_says_what_is_wrong_with_a_file() {
     let mut rig = busy(120, 36);
