@@ -89,11 +89,16 @@ impl ClientClock {
         matches!(self.patience, Patience::Learned(_) | Patience::Guessed(_))
     }
 
+    /// The time is over, and the client still waits.
+    pub(crate) fn was_wrong(self) -> bool {
+        self.left() == Some(0) && self.is_unsure()
+    }
+
     pub(crate) fn state(self) -> ClockState {
         let Some(left) = self.left() else { return ClockState::Early };
         let all = left + self.waited;
         match left {
-            0 if self.is_unsure() => ClockState::Late,
+            0 if self.was_wrong() => ClockState::Late,
             left if left * 6 <= all => ClockState::Last,
             left if left * 2 <= all => ClockState::Late,
             _ => ClockState::Early,
@@ -105,7 +110,7 @@ impl ClientClock {
         match self.left() {
             None => String::new(),
             // It would have hung up if that were true, unless it forgets to.
-            Some(0) if self.is_unsure() => "over?".to_owned(),
+            Some(0) if self.was_wrong() => "over?".to_owned(),
             Some(0) => "over".to_owned(),
             Some(left) => {
                 let seconds = left.div_ceil(SECOND);

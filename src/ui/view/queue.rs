@@ -156,7 +156,9 @@ fn clocks(model: &Model, held: &Held, columns: &QueueColumns, sent: bool) -> [Sp
         (at.0.saturating_sub(model.now.0), deadline.sends)
     });
     // What ends it first: that its client gives up, or what becomes of it by itself.
-    let due = due.filter(|(due, _)| clock.and_then(ClientClock::left).is_none_or(|left| *due <= left));
+    let comes_first =
+        |due: u64| clock.is_none_or(|clock| clock.was_wrong() || clock.left().is_none_or(|left| due <= left));
+    let due = due.filter(|(due, _)| comes_first(*due));
     let state = due.map_or_else(|| clock.map_or(ClockState::Early, ClientClock::state), |_| ClockState::Late);
     let role = match (sent, state) {
         (true, _) => Role::Dim,
