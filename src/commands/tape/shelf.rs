@@ -14,7 +14,9 @@ pub(super) struct TapeShelf(Option<PathBuf>);
 
 impl TapeShelf {
     pub(super) fn of(given: Option<&PathBuf>, keys: &ConfigKeys) -> Self {
-        let chosen = given.cloned().or_else(|| keys.tapes.clone().map(|it| it.0));
+        // Some commands have no `--tapes` that would read it.
+        let variable = || std::env::var_os("TAPLINE_TAPES").filter(|it| !it.is_empty()).map(PathBuf::from);
+        let chosen = given.cloned().or_else(variable).or_else(|| keys.tapes.clone().map(|it| it.0));
         Self(chosen.or_else(|| tape::default_dir().ok()))
     }
 
