@@ -21,6 +21,7 @@ use crate::event::figures::{
     EndpointFigures, Figures, Flow, JournalLoad, LintFigures, Outcomes, PoolFigures, SessionFigures,
 };
 use crate::event::{BreakpointStatus, RuleStatus, Timestamp};
+use crate::mcp::error_code::ErrorCode;
 use crate::message::{Kind, Message};
 pub use endpoint::RequestTimer;
 use endpoint::{Endpoints, Histogram};
@@ -204,6 +205,10 @@ impl RequestEnd {
     fn of(reply: &Message, outcome: &Outcome) -> Self {
         match (reply.kind(), outcome) {
             (kind, _) if kind != Kind::Error && !reply.is_failed_result() => Self::Ok,
+            // As at the deadline of a breakpoint.
+            (Kind::Error, Outcome::Injected(Author::Tapline)) if ErrorCode::of(reply) == Some(ErrorCode::Blocked) => {
+                Self::Blocked
+            }
             (Kind::Error, Outcome::Injected(Author::Tapline)) => Self::Transport,
             (_, Outcome::Injected(Author::Operator | Author::Rule(_))) => Self::Blocked,
             (Kind::Error, _) => Self::Error,

@@ -32,6 +32,8 @@ const OK: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":fal
 const FAILED: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[], "isError" : true}}"#;
 const ERROR: &str = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#;
 
+const BLOCKED: &str = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-31001,"message":"no decision"}}"#;
+
 fn named<'a>(figures: &'a Figures, name: &str) -> &'a EndpointFigures {
     figures.endpoints.iter().find(|it| it.name.as_deref() == Some(name)).unwrap()
 }
@@ -60,6 +62,7 @@ fn exchanges_that_failed_are_those_of_the_filter() {
     for (reply, outcome, status) in [
         (OK, Outcome::Injected(Author::Operator), None),
         (ERROR, Outcome::Injected(Author::Operator), None),
+        (BLOCKED, Outcome::Injected(Author::Tapline), None),
         ("Not Found", Outcome::Forwarded, Some(404)),
         (OK, Outcome::Forwarded, Some(200)),
         (FAILED, Outcome::Forwarded, Some(200)),
@@ -69,7 +72,7 @@ fn exchanges_that_failed_are_those_of_the_filter() {
         (envelope.outcome, envelope.transport.status) = (outcome, status);
         metrics.passed(&envelope, Instant::now(), Some(timer), &SessionMetrics::default());
     }
-    let expected = Outcomes { ok: 2, tool: 1, transport: 1, blocked: 1, ..Outcomes::default() };
+    let expected = Outcomes { ok: 2, tool: 1, transport: 1, blocked: 2, ..Outcomes::default() };
     assert_eq!(metrics.figures().outcomes(), expected);
 }
 
