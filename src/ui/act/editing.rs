@@ -198,9 +198,10 @@ pub(super) fn close_editor(model: &mut Model) {
     if editor.touched() {
         model.set_draft(editor.seq, Some(Arc::new(editor.area.lines().to_vec())));
         model.notify(match editor.target {
-            EditTarget::Held(_) => {
+            EditTarget::Held(ticket) if model.observed.held.contains_key(&ticket) => {
                 "draft kept: `<held forward>` sends it, `<held edit>` opens it again, `<held original>` discards it"
             }
+            EditTarget::Held(_) => "it is not held any more: the draft is kept, and `<messages edit>` opens it again",
             EditTarget::Answer(_) | EditTarget::Speak(_) | EditTarget::Resend(_) => {
                 "draft kept: `<messages edit>` opens it again"
             }

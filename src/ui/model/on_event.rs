@@ -112,6 +112,11 @@ impl Model {
     }
 
     fn apply_event(&mut self, event: Event) {
+        if let Event::Passed(envelope) = &event
+            && self.resync.rebuild.is_none()
+        {
+            self.say_unsent(envelope);
+        }
         let seen = match &event {
             Event::Passed(envelope) => self.watches(envelope.session),
             Event::Held(held) => self.watches(held.envelope.session),
@@ -143,6 +148,13 @@ impl Model {
             self.notify_first_held(&held);
         }
         self.end_questions_about_held();
+    }
+
+    /// What was written for a message that went without it, as at the deadline of its hold, is neither sent nor lost.
+    fn say_unsent(&mut self, passed: &Envelope) {
+        if passed.held.is_some() && self.queue.drafts.contains_key(&passed.seq) {
+            self.warn(format!("{} went without its draft, which is kept: `<messages edit>` opens it", passed.seq));
+        }
     }
 
     /// What was held, and what people made of it, stands in the log beside what the core says.

@@ -95,6 +95,31 @@ fn undo_of_a_draft_whose_message_has_left_says_so() {
     assert!(rig.model.queue.drafts.is_empty());
 }
 
+/// As at the deadline of a breakpoint, or where another screen sent it.
+#[test]
+fn draft_of_a_message_that_went_without_it_is_kept_and_nothing_else_is_said() {
+    for keeps_first in [true, false] {
+        let mut rig = busy(120, 36);
+        let held = rig.press("2").model.held_here().unwrap().clone();
+        rig.press("e").typing("x");
+        if keeps_first {
+            rig.press("esc");
+        }
+        let mut passed = held.envelope.clone();
+        passed.held = Some(12_000_000);
+        rig.on_event(Event::Passed(passed.into()));
+        if !keeps_first {
+            rig.press("esc");
+        }
+        let picture = rig.picture();
+        assert!(
+            picture.contains("draft") && picture.contains("kept") && !picture.contains("`a` sends it"),
+            "{picture}"
+        );
+        assert!(rig.model.queue.drafts.contains_key(&held.envelope.seq));
+    }
+}
+
 #[test]
 fn undo_on_the_rules_takes_nothing_else_back() {
     let mut rig = busy(120, 36);
