@@ -112,11 +112,7 @@ impl Model {
     }
 
     fn apply_event(&mut self, event: Event) {
-        if let Event::Passed(envelope) = &event
-            && self.resync.rebuild.is_none()
-        {
-            self.say_unsent(envelope);
-        }
+        self.say_unsent(&event);
         let seen = match &event {
             Event::Passed(envelope) => self.watches(envelope.session),
             Event::Held(held) => self.watches(held.envelope.session),
@@ -151,8 +147,12 @@ impl Model {
     }
 
     /// What was written for a message that went without it, as at the deadline of its hold, is neither sent nor lost.
-    fn say_unsent(&mut self, passed: &Envelope) {
-        if passed.held.is_some() && self.queue.drafts.contains_key(&passed.seq) {
+    fn say_unsent(&mut self, event: &Event) {
+        if let Event::Passed(passed) = event
+            && passed.held.is_some()
+            && self.queue.drafts.contains_key(&passed.seq)
+            && self.resync.rebuild.is_none()
+        {
             self.warn(format!("{} went without its draft, which is kept: `<messages edit>` opens it", passed.seq));
         }
     }
