@@ -171,7 +171,8 @@ async fn tape_on_a_full_disk_marks_a_gap_and_warns_once() {
             break line;
         }
     };
-    assert!(again.contains(" messages are missing"), "{again}");
+    // One, where the small reply to a large call still found room.
+    assert!(again.contains(" missing"), "{again}");
     ended(binary).await;
     let tape = only_tape(dir.path());
     let missing: u64 = tape.gaps.iter().map(|gap| gap.messages).sum();
