@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::check::is_program;
 use super::help::print;
-use crate::cli::{ColorArg, DoctorArgs, FrontArgs, WatchArgs, is_terminal_dumb};
-use crate::config::options::{FrontOptions, WatchOptions};
+use crate::cli::{ColorArg, DoctorArgs, FrontArgs, is_terminal_dumb};
+use crate::config::options::{FrontOptions, tapes_dir};
 use crate::config::{Config, Directory};
 use crate::control::registry::{Registry, RegistryEntry};
 use crate::exit::ExitError;
@@ -127,9 +127,7 @@ fn look() -> Vec<DoctorFinding> {
     let (config, settings) = settings();
     let running = Registry::of_user().list();
     let front = FrontOptions::of(FrontArgs::default(), &config.keys);
-    let watching = WatchOptions::of(WatchArgs::default(), &config.keys);
-    let tapes = std::env::var_os("TAPLINE_TAPES").map(PathBuf::from).or(watching.tapes);
-    let tapes = tapes.map_or_else(tape::default_dir, Ok);
+    let tapes = tapes_dir(None, &config.keys);
     let mut findings = vec![program()];
     findings.extend(settings);
     findings.push(port(front.listen, &running));

@@ -17,6 +17,7 @@ use crate::event::OnQuit;
 use crate::filter::SavedFilters;
 use crate::otlp;
 use crate::secret::Label;
+use crate::tape::{self, TapeError};
 use crate::ui::{KeyChoice, ListColumn};
 use crate::upstream::output::LONGEST_MESSAGE;
 use crate::upstream::pool::{self, Restart};
@@ -372,4 +373,14 @@ fn given(args: TargetArgs, config: &Config) -> Result<GivenTarget, UpstreamChoic
         None if args.command.is_empty() && has_headers => Err(UpstreamChoiceError::Headers),
         _ => Ok(UpstreamServer::given(args).map_or(GivenTarget::Nothing, GivenTarget::Server)),
     }
+}
+
+/// Where tapes are: the directory that is given, else that which is recorded to. Some commands have no `--tapes`, and all its variable.
+///
+/// # Errors
+/// [`TapeError::NoHome`].
+pub fn tapes_dir(given: Option<&PathBuf>, keys: &ConfigKeys) -> Result<PathBuf, TapeError> {
+    let variable = || std::env::var_os("TAPLINE_TAPES").filter(|it| !it.is_empty()).map(PathBuf::from);
+    let chosen = given.cloned().or_else(variable).or_else(|| keys.tapes.clone().map(|it| it.0));
+    chosen.map_or_else(tape::default_dir, Ok)
 }

@@ -586,20 +586,22 @@ fn part_of_the_name_of_a_tape_is_enough_for_every_command() {
     fs::write(place.path().join("tapline/config.toml"), format!("tapes = {tapes:?}\n")).unwrap();
     let kept = tapes.join("2026-booking-4f1c.tape.jsonl");
     fs::write(&kept, demo()).unwrap();
-    let said = |arguments: &[&str]| {
-        let output = command().env("XDG_CONFIG_HOME", place.path()).args(arguments).output().unwrap();
+    let said_with = |variable: &str, value: &Path, arguments: &[&str]| {
+        let output = command().env(variable, value).args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code(), said)
     };
+    let said = |arguments: &[&str]| said_with("XDG_CONFIG_HOME", place.path(), arguments);
     let server = [env!("CARGO_BIN_EXE_tapline"), "__demo-server"];
     for arguments in [
         &["lint", "4f1c"][..],
-        &["mock", "4f1c", "--stdio", "--no-record"],
+        &["mock", "4f1c", "--stdio", "--no-control"],
         &["replay", "4f1c", "--speed", "max", "--", server[0], server[1]],
         &["tape", "show", "4f1c"],
     ] {
-        let (status, said) = said(arguments);
-        assert!(status.is_some_and(|it| it < 2) && !said.contains("there is no tape"), "{arguments:?}: {said}");
+        for (status, said) in [said(arguments), said_with("TAPLINE_TAPES", &tapes, arguments)] {
+            assert!(status.is_some_and(|it| it < 2) && !said.contains("there is no tape"), "{arguments:?}: {said}");
+        }
     }
     let out = kept.to_str().unwrap();
     for arguments in [&["lint", "4f1c", "--out", out][..], &["replay", "4f1c", "--out", out, "--", "cat"]] {

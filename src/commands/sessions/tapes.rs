@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::SessionsError;
 use crate::config::keys::ConfigKeys;
+use crate::config::options::tapes_dir;
 use crate::envelope::SessionId;
 use crate::store::Record;
-use crate::tape::{self, SUFFIX, read::TapeReader};
+use crate::tape::{SUFFIX, read::TapeReader};
 
 /// What became of tapes.
 #[derive(Debug, Default)]
@@ -20,9 +21,7 @@ pub(super) struct RemovedTapes {
 
 /// Where tapes are: the directory that is given, else that which is recorded to.
 pub(super) fn dir(given: Option<&PathBuf>, keys: &ConfigKeys) -> Result<PathBuf, SessionsError> {
-    let variable = std::env::var_os("TAPLINE_TAPES").filter(|it| !it.is_empty()).map(PathBuf::from);
-    let chosen = given.cloned().or(variable).or_else(|| keys.tapes.clone().map(|it| it.0));
-    chosen.map_or_else(tape::default_dir, Ok).map_err(SessionsError::NoTapes)
+    tapes_dir(given, keys).map_err(SessionsError::NoTapes)
 }
 
 /// Removes the tapes of these sessions.

@@ -5,19 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use crate::config::keys::ConfigKeys;
+use crate::config::options::tapes_dir;
 use crate::control::registry::Registry;
 use crate::exit::ExitError;
-use crate::tape::{self, PACKED, SUFFIX, TapeError, tape_files};
+use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
 
 /// Where tapes are looked for that are named and not given as a path.
 pub(super) struct TapeShelf(Option<PathBuf>);
 
 impl TapeShelf {
     pub(super) fn of(given: Option<&PathBuf>, keys: &ConfigKeys) -> Self {
-        // Some commands have no `--tapes` that would read it.
-        let variable = || std::env::var_os("TAPLINE_TAPES").filter(|it| !it.is_empty()).map(PathBuf::from);
-        let chosen = given.cloned().or_else(variable).or_else(|| keys.tapes.clone().map(|it| it.0));
-        Self(chosen.or_else(|| tape::default_dir().ok()))
+        Self(tapes_dir(given, keys).ok())
     }
 
     pub(super) fn dir(&self) -> Result<&Path, ExitError> {
