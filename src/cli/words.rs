@@ -2,8 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 
+use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
 use crate::text::sanitize;
@@ -34,7 +36,8 @@ impl Cli {
 }
 
 fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
-    let mut command = command(words);
+    let typed = unset(command(words), &|_| true).ignore_errors(true).try_get_matches_from(words);
+    let mut command = typed.iter().fold(command(words), without_overruled);
     let mut matches = command.try_get_matches_from_mut(words)?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
@@ -52,6 +55,32 @@ fn command(words: &[OsString]) -> Command {
 
 fn without_variables(command: Command) -> Command {
     command.mut_args(|arg| arg.hide_env(true)).mut_subcommands(without_variables)
+}
+
+/// Variables are settings and no words: one that is in conflict with an option which was typed counts as not set.
+fn without_overruled(command: Command, typed: &ArgMatches) -> Command {
+    let mut built = command.clone();
+    built.build();
+    let is_typed = |id: &str| typed.value_source(id) == Some(ValueSource::CommandLine);
+    let conflicts = built.get_arguments().flat_map(|arg| {
+        built.get_arg_conflicts_with(arg).into_iter().map(move |other| [arg.get_id().as_str(), other.get_id().as_str()])
+    });
+    let overruled: Vec<_> = conflicts
+        .flat_map(|[one, other]| [(one, other), (other, one)])
+        .filter(|(typed, other)| is_typed(typed) && !is_typed(other))
+        .map(|(_, other)| other.to_owned())
+        .collect();
+    let command = unset(command, &|id| overruled.iter().any(|it| it == id));
+    match typed.subcommand() {
+        Some((name, typed)) => command.mut_subcommand(name, |command| without_overruled(command, typed)),
+        None => command,
+    }
+}
+
+/// As where the variables of these options are not set.
+fn unset(command: Command, which: &dyn Fn(&str) -> bool) -> Command {
+    let command = command.mut_args(|arg| if which(arg.get_id().as_str()) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(|command| unset(command, which))
 }
 
 /// The words that are tapline's in any case.

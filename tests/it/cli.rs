@@ -105,6 +105,39 @@ fn usage_errors_exit_2_with_a_reason() {
     }
 }
 
+/// A variable is set for all commands; what is typed is meant.
+#[test]
+fn option_wins_over_a_variable_that_it_is_in_conflict_with() {
+    let missing = "no-such-dir/x.tape.jsonl";
+    for (variable, value, arguments, expected) in [
+        ("TAPLINE_TAPES", "d", &["run", "--no-record", "--upstream", "nonsense"][..], "`nonsense` is not a URL"),
+        ("TAPLINE_TAPES", "d", &["stdio", "--no-record", "--upstream", "nonsense"], "`nonsense` is not a URL"),
+        ("TAPLINE_TAPES", "d", &["mock", missing, "--no-record", "--stdio"], "there is no tape no-such-dir"),
+        ("TAPLINE_TAPES", "d", &["mock", missing, "--no-record", "--listen", "0"], "there is no tape no-such-dir"),
+        ("TAPLINE_LISTEN", "7071", &["mock", missing, "--stdio"], "there is no tape no-such-dir"),
+        ("TAPLINE_UPSTREAM", "nonsense", &["stdio", "--", "no-such-command"], "no-such-command"),
+        ("TAPLINE_HEADLESS", "yes", &["run", "--all", "--upstream", "nonsense"], "`nonsense` is not a URL"),
+        ("TAPLINE_DATABASE", "d", &["run", "--no-database", "--upstream", "nonsense"], "`nonsense` is not a URL"),
+        (
+            "TAPLINE_NO_DATABASE",
+            "yes",
+            &["run", "--database", "d", "--upstream", "nonsense"],
+            "`nonsense` is not a URL",
+        ),
+        ("TAPLINE_LOG_FILE", "l", &["--log-dir", "no-such-dir/l", "tape", "show", missing], "no-such-dir"),
+        ("TAPLINE_LOG_FILE", "l", &["tape", "show", missing, "--log-dir", "no-such-dir/l"], "no-such-dir"),
+        ("TAPLINE_TAPES", "d", &["run", "--no-record", "--tapes", "e", "--", "cat"], "'--tapes <DIR>'"),
+        ("TAPLINE_UPSTREAM", "nonsense", &["run", "--headless"], "`nonsense` is not a URL"),
+    ] {
+        let assert = command().current_dir("/").env(variable, value).args(arguments).assert();
+        let output = assert.get_output();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let is_conflict = stderr.contains("cannot be used with");
+        assert!(output.status.code().is_some_and(|it| it > 0), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected) && is_conflict == arguments.contains(&"--tapes"), "{arguments:?}: {stderr}");
+    }
+}
+
 #[test]
 fn help_is_printed_without_arguments() {
     let (status, stdout, stderr) = run(&[]);

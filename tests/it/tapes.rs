@@ -137,18 +137,20 @@ async fn secrets_are_never_written() {
 #[tokio::test]
 async fn no_record_leaves_no_file() {
     let home = TempDir::new().unwrap();
-    let run = async |options: &[&str]| {
+    let run = async |options: &[&str], variable: Option<&str>| {
         let url = Server::answering(|_| "{}".to_owned()).await;
         let mut tapline = crate::support::binary::command();
         tapline.env("HOME", home.path()).env("XDG_DATA_HOME", home.path().join("data")).current_dir(home.path());
+        tapline.envs(variable.map(|name| (name, home.path().join("tapes"))));
         let binary = Binary::run_as(tapline, &[options, &["--upstream", &url]].concat()).await;
         assert_eq!(binary.client().await.call(CALL).await.text(), "{}");
         binary.signal("TERM");
         assert_eq!(binary.end().await.0.code(), Some(143));
         files(home.path()).len()
     };
-    assert_eq!(run(&["--no-record"]).await, 0);
-    assert_ne!(run(&[]).await, 0, "or this test would see nothing");
+    assert_eq!(run(&["--no-record"], None).await, 0);
+    assert_eq!(run(&["--no-record"], Some("TAPLINE_TAPES")).await, 0);
+    assert_ne!(run(&[], None).await, 0, "or this test would see nothing");
 }
 
 #[tokio::test]
