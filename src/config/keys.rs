@@ -103,7 +103,7 @@ keys! {
         bell: bool,
         /// What a screen keeps of messages, in MiB.
         memory: NonZeroUsize,
-        tapes: UserPath,
+        tapes: TapesKey,
         record: bool,
         hold: HoldFilter,
         /// What `@NAME` means in a filter.
@@ -197,6 +197,20 @@ pub struct PositiveDuration(pub Duration);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct UserPath(pub PathBuf);
+
+/// A directory of tapes, and the file that names it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "UserPath")]
+pub struct TapesKey {
+    pub dir: PathBuf,
+    pub file: PathBuf,
+}
+
+impl From<UserPath> for TapesKey {
+    fn from(dir: UserPath) -> Self {
+        Self { dir: dir.0, file: PathBuf::new() }
+    }
+}
 
 /// A filter that can be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -74,6 +74,7 @@ impl Config {
         for source in sources {
             let mut keys: ConfigKeys = source.parse()?;
             keys.rule.iter_mut().for_each(|rules| rules.files = vec![source.path.clone()]);
+            keys.tapes.iter_mut().for_each(|tapes| tapes.file.clone_from(&source.path));
             keys.keys = keys.keys.map(|_| own_keys::read(source).map(KeySection)).transpose()?;
             keys.columns = keys.columns.map(|_| own_columns::read(source).map(ColumnList)).transpose()?;
             config.note_unset(source, &keys);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Config;
@@ -147,7 +147,7 @@ impl WatchOptions {
             patience: keys.client_patience(),
             bell: keys.bell.unwrap_or(false),
             memory: screen_memory(args.memory, keys),
-            tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
+            tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.dir)),
             record,
             no_redact: args.no_redact,
             breaks: args.breaks,
@@ -380,7 +380,18 @@ fn given(args: TargetArgs, config: &Config) -> Result<GivenTarget, UpstreamChoic
 /// # Errors
 /// [`TapeError::NoHome`].
 pub fn tapes_dir(given: Option<&PathBuf>, keys: &ConfigKeys) -> Result<PathBuf, TapeError> {
-    let variable = || std::env::var_os("TAPLINE_TAPES").filter(|it| !it.is_empty()).map(PathBuf::from);
-    let chosen = given.cloned().or_else(variable).or_else(|| keys.tapes.clone().map(|it| it.0));
+    let chosen = chosen_tapes(given).or_else(|| keys.tapes.clone().map(|it| it.dir));
     chosen.map_or_else(tape::default_dir, Ok)
+}
+
+/// Whether only the file in the working directory says where tapes are. One may happen to be there: that is enough to read what is in it,
+/// and not to remove what nobody named.
+pub fn tapes_are_found(given: Option<&PathBuf>, keys: &ConfigKeys) -> bool {
+    chosen_tapes(given).is_none() && keys.tapes.as_ref().is_some_and(|it| it.file == Path::new(super::FILE))
+}
+
+/// What is typed, or set.
+fn chosen_tapes(given: Option<&PathBuf>) -> Option<PathBuf> {
+    let variable = || std::env::var_os("TAPLINE_TAPES").filter(|it| !it.is_empty()).map(PathBuf::from);
+    given.cloned().or_else(variable)
 }

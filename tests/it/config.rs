@@ -242,6 +242,31 @@ fn stdio_ignores_settings_of_the_working_directory() {
     assert_eq!((status, stdout.as_str(), stderr.as_str()), (0, "", ""));
 }
 
+/// What `run` records in a directory is found there. What nobody named is not removed for the sake of a file that may be anybody's.
+#[test]
+fn tapes_of_the_working_directory_are_read_and_not_cleared() {
+    let place = Place::new("tapes = \"kept\"\nlog_file = \"log\"\n", "tapes = \"~/own\"\n");
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+    for (dir, name) in [("here/kept", "near-4f1c.tape.jsonl"), ("home/own", "far-9a07.tape.jsonl")] {
+        fs::create_dir(place.path().join(dir)).unwrap();
+        fs::copy(demo, place.path().join(dir).join(name)).unwrap();
+    }
+    for arguments in [&["tape", "ls"][..], &["tape", "show", "4f1c"], &["search", "~all"]] {
+        let (status, stdout, stderr) = place.end(arguments);
+        assert!(status == 0 && stdout.contains("4f1c") && !stdout.contains("9a07"), "{arguments:?}: {stdout}{stderr}");
+    }
+    assert!(!place.path().join("here/log").exists(), "nothing else of the file is theirs");
+    let cleared = |arguments: &[&str]| {
+        let (status, stdout, stderr) = place.end(&[&["tape", "rm", "--over", "0"], arguments].concat());
+        (status, stdout + &stderr)
+    };
+    let (status, said) = cleared(&[]);
+    assert!(status == 2 && said.contains("`--tapes kept` says so, too"), "{said}");
+    assert_eq!(cleared(&["--tapes", "kept"]), (0, "removed near-4f1c\n".to_owned()));
+    fs::remove_file(place.path().join("here/tapline.toml")).unwrap();
+    assert_eq!(cleared(&[]), (0, "removed far-9a07\n".to_owned()));
+}
+
 #[test]
 fn check_summarises_the_configuration() {
     let text = "listen = \"127.0.0.1:0\"\nrecord = false\nhold = \"~m tools/call\"\ndefault = \"a\"\nbell = true\n\

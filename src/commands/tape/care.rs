@@ -231,7 +231,7 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     let OutdatedTapes { gone: chosen, kept } = if args.tape.is_empty() {
         let retention = Retention { within: args.older_than, mebibytes: args.over };
         let recorder = |it: &TapeSummary| Some(format!("{} records to it", recorder_elsewhere(&it.path)?.words()));
-        retention.outdated(summaries(&tapes_in(shelf.dir()?)?), recorder)
+        retention.outdated(summaries(&tapes_in(shelf.dir_to_clear()?)?), recorder)
     } else {
         let chosen = args.tape.iter().map(|given| shelf.find(given));
         OutdatedTapes { gone: chosen.collect::<Result<_, _>>()?, kept: Vec::new() }

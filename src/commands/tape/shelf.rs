@@ -4,22 +4,40 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
+use crate::config::FILE;
 use crate::config::keys::ConfigKeys;
-use crate::config::options::tapes_dir;
+use crate::config::options::{tapes_are_found, tapes_dir};
 use crate::control::registry::Registry;
 use crate::exit::ExitError;
 use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
 
 /// Where tapes are looked for that are named and not given as a path.
-pub(super) struct TapeShelf(Option<PathBuf>);
+pub(super) struct TapeShelf {
+    dir: Option<PathBuf>,
+    /// Only a file in the working directory names it.
+    is_found: bool,
+}
 
 impl TapeShelf {
     pub(super) fn of(given: Option<&PathBuf>, keys: &ConfigKeys) -> Self {
-        Self(tapes_dir(given, keys).ok())
+        Self { dir: tapes_dir(given, keys).ok(), is_found: tapes_are_found(given, keys) }
+    }
+
+    /// The directory whose tapes are removed without a name.
+    pub(super) fn dir_to_clear(&self) -> Result<&Path, ExitError> {
+        let dir = self.dir()?;
+        if !self.is_found {
+            return Ok(dir);
+        }
+        let text = "tapes are not removed from where only";
+        let dir = dir.display();
+        Err(ExitError::usage(anyhow!(
+            "{text} {FILE} of this directory says they are, unless named; `--tapes {dir}` says so, too"
+        )))
     }
 
     pub(super) fn dir(&self) -> Result<&Path, ExitError> {
-        self.0.as_deref().ok_or_else(|| {
+        self.dir.as_deref().ok_or_else(|| {
             ExitError::usage(anyhow!("no home directory to look for tapes in; give one with `--tapes DIR`"))
         })
     }
@@ -43,7 +61,7 @@ impl TapeShelf {
             return Ok(Some(given.to_owned()));
         }
         let part = given.to_str().filter(|part| !part.contains('/') && !part.is_empty());
-        let known = self.0.as_deref().map(tape_files).transpose().map_err(ExitError::usage)?.unwrap_or_default();
+        let known = self.dir.as_deref().map(tape_files).transpose().map_err(ExitError::usage)?.unwrap_or_default();
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let found: Vec<_> =
             known.into_iter().filter(|path| part.is_some_and(|part| name(path).contains(part))).collect();
