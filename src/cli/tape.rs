@@ -24,7 +24,7 @@ pub struct TapeArgs {
 pub enum TapeCommand {
     /// List tapes, the newest first, branches below what they branched off
     Ls {
-        /// Tapes, or directories of them [default: where tapes are recorded to]
+        /// Tapes, or directories of them, which come before tapes of that name [default: where tapes are recorded to]
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
         /// One JSON object a line
@@ -131,17 +131,18 @@ and looks like a key, or was named by an option.")]
     Redact(TapeRedactArgs),
     /// Find the least of a tape that still fails at a server
     #[command(
-        override_usage = "tapline tape minimise [OPTIONS] --fails <FILTER> <TAPE> (--upstream <URL> | -- <COMMAND>...)",
+        override_usage = "tapline tape minimise [OPTIONS] (--fails <FILTER> | --crashes) <TAPE> (--upstream <URL> | -- <COMMAND>...)",
         after_long_help = "\
 Examples:
   tapline tape minimise 4f1c --fails '~e ~tool search' -- my-server                 NAME-minimal.tape.jsonl beside it
   tapline tape minimise 4f1c --fails '~code -32603' --out least.tape.jsonl --upstream :9000
+  tapline tape minimise 4f1c --crashes -- my-server
 
-It is played again and again, each time at a fresh session, with less of it, as long as a message still matches the filter: messages go \
-first, then parts of those that are left. Of each message that stays it is said why. How a session begins, and what answers the server's \
-requests, always stays.
+It is played again and again, each time at a fresh session, with less of it, as long as a message still matches the filter, or the server \
+still ends: messages go first, then parts of those that are left. Of each message that stays it is said why. How a session begins, and what \
+answers the server's requests, always stays.
 
-Exit status: 0 the least was written, 1 nothing matches when the whole tape is played, 2 usage or an unreadable tape."
+Exit status: 0 the least was written, 1 nothing fails when the whole tape is played, 2 usage or an unreadable tape."
     )]
     Minimise(TapeMinimiseArgs),
     /// Remove tapes: some, or those that are too old or too many
@@ -232,7 +233,7 @@ pub struct TapeRedactArgs {
     /// Also words that look random: long ones, of letters and digits
     #[arg(long)]
     pub entropy: bool,
-    /// File for the new tape [default: NAME-redacted beside it]
+    /// File for the new tape; nothing is written over [default: NAME-redacted beside it]
     #[arg(long, value_name = "FILE", conflicts_with = "in_place")]
     pub out: Option<PathBuf>,
     /// Put it in place of the old one
@@ -352,15 +353,18 @@ pub struct TapeMinimiseArgs {
     #[arg(value_name = "TAPE")]
     pub tape: PathBuf,
     /// What fails is a message that matches this filter: `tapline help filters`
-    #[arg(long, value_name = "FILTER")]
-    pub fails: String,
+    #[arg(long, value_name = "FILTER", required_unless_present = "crashes")]
+    pub fails: Option<String>,
+    /// What fails is that the server ends, or is gone
+    #[arg(long)]
+    pub crashes: bool,
     /// How often it may be played
     #[arg(long, value_name = "N", default_value = "200")]
     pub most_runs: NonZeroUsize,
     /// How long a reply may take, such as `5s`; three times what it took on the tape, where that is longer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time_above_zero)]
     pub timeout: Duration,
-    /// File for the least of it [default: NAME-minimal beside it]
+    /// File for the least of it, a new one [default: NAME-minimal beside it]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
@@ -372,7 +376,7 @@ pub struct SearchArgs {
     /// What is looked for: `tapline help filters`
     #[arg(value_name = "QUERY")]
     pub query: String,
-    /// Tapes, or directories of them [default: where tapes are recorded to]
+    /// Tapes, or directories of them, which come before tapes of that name [default: where tapes are recorded to]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// One JSON object a message, with its tape and line

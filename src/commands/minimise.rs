@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Receiver, never, select};
 use tokio_util::sync::CancellationToken;
 
-use super::output::{check_out, progress, watch, write_out};
+use super::output::{check_new, make_dir, progress, watch, write_out};
 use super::setup::played_target;
 use super::tape::find;
 use crate::app::replays;
@@ -18,7 +18,7 @@ use crate::cli::{TapeMinimiseArgs, TargetArgs};
 use crate::config::Config;
 use crate::config::options::named_server;
 use crate::envelope::SessionId;
-use crate::event::{Event, Feed, FeedReader, Speed};
+use crate::event::{Event, Feed, FeedReader, ReplayEvent, Speed};
 use crate::exit::{ExitError, print_stderr};
 use crate::filter::Filter;
 use crate::intercept::Chain;
@@ -48,27 +48,26 @@ pub(super) async fn run(
     tapes: Option<&PathBuf>,
     config: &Config,
 ) -> Result<ExitCode, ExitError> {
-    let TapeMinimiseArgs { tape, fails, most_runs, timeout, out, target: server } = args;
+    let TapeMinimiseArgs { tape, fails, crashes, most_runs, timeout, out, target: server } = args;
     let (path, runs) = (find(&tape, tapes, &config.keys)?, most_runs.get());
-    let filter = Filter::parse(&fails).context("`--fails`").map_err(ExitError::usage)?;
+    let filter = fails.as_deref().map(Filter::parse).transpose().context("`--fails`").map_err(ExitError::usage)?;
+    let failure = Failure { filter, crashes };
     let out = out.unwrap_or_else(|| beside(&path));
-    check_out(Some(&out), "", &[&path])?;
+    check_new(&out, &[&path])?;
     let bar = progress("reading the tape");
     let tape = ReducibleTape::read(&path, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
     bar.finish_and_clear();
     for trouble in tape.troubles() {
         print_stderr(&format!("tapline: {}: {trouble}", path.display()));
     }
-    let runner = Arc::new(MinimiseRunner::start(server, timeout, config)?);
+    let runner = Arc::new(MinimiseRunner::start(server, failure, timeout, config)?);
     let fails = |tape: ReducedTape| {
-        let (runner, filter) = (runner.clone(), filter.clone());
-        async move { runner.fails(&tape, filter).await }
+        let runner = runner.clone();
+        async move { runner.fails(&tape).await }
     };
     let found = minimise(tape, runs, fails).await.map_err(ExitError::usage)?;
-    let Some(found) = found else {
-        let text = format!("no message matches `{filter}` when the whole tape is played: there is nothing to minimise");
-        return Err(anyhow!(text).into());
-    };
+    let Some(found) = found else { return Err(anyhow!(runner.nothing_failed()).into()) };
+    make_dir(&out)?;
     write_out(Some(&out), "", |out| found.tape.write(out))?;
     report(&found, runs, &out);
     Ok(ExitCode::SUCCESS)
@@ -99,8 +98,19 @@ fn beside(tape: &Path) -> PathBuf {
     tape.with_file_name(format!("{stem}-minimal{SUFFIX}"))
 }
 
+/// What is looked for.
+struct Failure {
+    /// A message that matches.
+    filter: Option<Filter>,
+    /// That the server is lost.
+    crashes: bool,
+}
+
 /// Plays tapes, each at a fresh server, and looks at what passes.
 struct MinimiseRunner {
+    failure: Failure,
+    /// Why the server was lost when the whole tape was played, where it was.
+    lost_of_whole: OnceLock<Option<String>>,
     table: Arc<SessionTable>,
     events: FeedReader,
     /// How long a reply may take: what hangs is not waited for again and again.
@@ -109,35 +119,58 @@ struct MinimiseRunner {
 }
 
 impl MinimiseRunner {
-    fn start(server: TargetArgs, patience: Duration, config: &Config) -> Result<Self, ExitError> {
+    fn start(server: TargetArgs, failure: Failure, patience: Duration, config: &Config) -> Result<Self, ExitError> {
         let server = named_server(server, config).map_err(ExitError::usage)?;
         let (journal, thread) = Journal::start(None);
         let (feed, events) = Feed::bounded(EVENTS);
         journal.subscribe(feed);
         let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
-        Ok(Self { table: SessionTable::new(proxy, played_target(server)?), events, patience, _journal: thread })
+        let table = SessionTable::new(proxy, played_target(server)?);
+        Ok(Self { failure, lost_of_whole: OnceLock::new(), table, events, patience, _journal: thread })
     }
 
-    /// Whether a message matches while that is played.
-    async fn fails(&self, tape: &ReducedTape, filter: Filter) -> Result<bool, TapeError> {
+    /// Why there is nothing to minimise.
+    fn nothing_failed(&self) -> String {
+        let what = match &self.failure.filter {
+            Some(filter) => format!("no message matches `{filter}`"),
+            None => "the server is not lost".to_owned(),
+        };
+        let lost = self.lost_of_whole.get().and_then(Option::as_ref);
+        let lost = lost
+            .map_or(String::new(), |why| format!("; the server was lost: {why} (`--crashes` looks for what it takes)"));
+        format!("{what} when the whole tape is played: there is nothing to minimise{lost}")
+    }
+
+    /// Whether it fails when that is played.
+    async fn fails(&self, tape: &ReducedTape) -> Result<bool, TapeError> {
         let tape = tape.playable()?;
         let mut opened = HashSet::new();
         let (over, is_over) = crossbeam_channel::bounded(1);
         let events = self.events.events.clone();
-        let looking = tokio::task::spawn_blocking(move || has_match(&events, &is_over, &filter));
+        let filter = self.failure.filter.clone();
+        let looking = tokio::task::spawn_blocking(move || has_match(&events, &is_over, filter.as_ref()));
         let connect = replays::connect(&self.table, |session| {
             opened.insert(session);
         });
         let options = PlayOptions { speed: Speed::Max, patience: self.patience, ..PlayOptions::default() };
-        play(tape, connect, options, |_| {}, CancellationToken::new()).await;
+        let mut lost = None;
+        let report = |event| match event {
+            ReplayEvent::Finished(summary) => lost = summary.lost,
+            ReplayEvent::Failed { why } => lost = Some(why),
+            _ => {}
+        };
+        play(tape, connect, options, report, CancellationToken::new()).await;
         let _ = over.send(opened);
-        Ok(looking.await.unwrap_or(false))
+        let is_lost = self.failure.crashes && lost.is_some();
+        // The whole tape is what is played first.
+        let _ = self.lost_of_whole.set(lost);
+        Ok(looking.await.unwrap_or(false) || is_lost)
     }
 }
 
 /// Whether a message matches of those that pass until these sessions have ended, of which is told when all was played. All of them are
 /// looked at as they come: no more than [`EVENTS`] wait.
-fn has_match(events: &Receiver<Event>, over: &Receiver<HashSet<SessionId>>, filter: &Filter) -> bool {
+fn has_match(events: &Receiver<Event>, over: &Receiver<HashSet<SessionId>>, filter: Option<&Filter>) -> bool {
     let (mut found, mut closed, mut opened) = (false, HashSet::new(), None);
     let mut over = over.clone();
     loop {
@@ -146,7 +179,9 @@ fn has_match(events: &Receiver<Event>, over: &Receiver<HashSet<SessionId>>, filt
         }
         select! {
             recv(events) -> event => match event {
-                Ok(Event::Passed(envelope)) => found = found || filter.matches(&envelope),
+                Ok(Event::Passed(envelope)) => {
+                    found = found || filter.is_some_and(|filter| filter.matches(&envelope));
+                }
                 Ok(Event::SessionClosed { session, .. }) => {
                     closed.insert(session);
                 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::client_trials::ClientTrials;
 use super::observe::{observe, report_config, start_core};
+use super::output::check_is_closed;
 use super::setup::{LaunchedBy, behind_front_door, core_settings, played_target};
 use super::stdio::launched;
 use super::tape::find_each;
@@ -121,6 +122,7 @@ impl RealServer {
             Ok(Arc::new(connection))
         });
         let extended = args.tape.first().filter(|_| args.record).map(PathBuf::as_path);
+        extended.map_or(Ok(()), check_is_closed).map_err(anyhow::Error::msg)?;
         MockFallback::new(open, extended).map_err(ExitError::usage)
     }
 

@@ -9,8 +9,11 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::control::recorder_elsewhere;
+use crate::control::registry::RegistryEntry;
 use crate::exit::ExitError;
-use crate::tape::TapeOutputError;
+use crate::tape::care::check_free;
+use crate::tape::read::TapeReader;
+use crate::tape::{TapeError, TapeOutputError};
 
 const BAR: &str = "{bar:30} {msg}: {percent} %";
 
@@ -42,23 +45,51 @@ pub(in crate::commands) fn check_out(out: Option<&Path>, what: &str, read: &[&Pa
     OutFile::open(path).map(drop).with_context(|| cannot_write(what, path)).map_err(ExitError::usage)
 }
 
-/// Whether a file is none of the tapes that are read, by whatever name or link, and none that a tapline records to: what is made of a tape
-/// would take its place.
+/// Whether a file is no tape: what is written is none, and a tape that it took the place of would be lost.
 ///
 /// # Errors
 /// Where it is one: a mistake in how tapline was called.
 pub(in crate::commands) fn check_apart(out: &Path, read: &[&Path]) -> Result<(), ExitError> {
+    check_unread(out, read)?;
+    if is_tape(out) {
+        let text = format!("{} is a tape, and would be lost; take another name", out.display());
+        return Err(ExitError::usage(anyhow::anyhow!(text)));
+    }
+    Ok(())
+}
+
+/// Whether that is a tape, by what it begins with. What is behind a pipe can be looked at once, and is none.
+pub(in crate::commands) fn is_tape(path: &Path) -> bool {
+    path.is_file() && matches!(TapeReader::open(path), Ok(_) | Err(TapeError::NewerFormat { .. }))
+}
+
+/// Whether a file is none of the tapes that are read, by whatever name or link, and none that a tapline records to.
+fn check_unread(out: &Path, read: &[&Path]) -> Result<(), ExitError> {
     if read.iter().any(|tape| is_same_file(out, tape)) {
         let text = format!("{} is the tape that is read, and would be lost; take another name", out.display());
         return Err(ExitError::usage(anyhow::anyhow!(text)));
     }
-    // On a thread of its own, as a task of a runtime must not wait for the answer.
-    let asked = || std::thread::scope(|scope| scope.spawn(|| recorder_elsewhere(out)).join().ok().flatten());
-    if let Some(recorder) = Some(out).filter(|out| out.is_file()).and_then(|_| asked()) {
+    if let Some(recorder) = Some(out).filter(|out| out.is_file()).and_then(recorder_of) {
         let text = format!("{}: {} records to it; take another name", out.display(), recorder.words());
         return Err(ExitError::usage(anyhow::anyhow!(text)));
     }
     Ok(())
+}
+
+/// Which tapline records to a tape: asked on a thread of its own, as a task of a runtime must not wait for the answer.
+fn recorder_of(tape: &Path) -> Option<RegistryEntry> {
+    std::thread::scope(|scope| scope.spawn(|| recorder_elsewhere(tape)).join().ok().flatten())
+}
+
+/// Whether a tape may be changed.
+///
+/// # Errors
+/// Where a tapline records to it, which goes on to what is no longer there, or between what is written meanwhile: in words.
+pub(in crate::commands) fn check_is_closed(path: &Path) -> Result<(), String> {
+    match recorder_of(path) {
+        Some(entry) => Err(format!("{}: {} records to it; end that session first", path.display(), entry.words())),
+        None => Ok(()),
+    }
 }
 
 /// Whether two paths lead to one file that is there.
@@ -67,19 +98,23 @@ pub(in crate::commands) fn is_same_file(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 
-/// As [`check_out`], of a file that is to be new, in a directory that is made where it is not there.
+/// As [`check_out`], of a tape, which is never written over something; [`make_dir`] makes its directory.
 ///
 /// # Errors
 /// As of [`check_out`]; and where something is there, of the work.
-pub(in crate::commands) fn check_new(out: Option<&Path>) -> Result<(), ExitError> {
-    let Some(path) = out else { return Ok(()) };
-    if path.symlink_metadata().is_ok() {
-        return Err(anyhow::anyhow!("{} is there already; take another name", path.display()).into());
-    }
+pub(in crate::commands) fn check_new(path: &Path, read: &[&Path]) -> Result<(), ExitError> {
+    check_unread(path, read)?;
+    check_free(path)?;
     // Of what is missing, the first is what is made first.
     let is_missing = |it: &&Path| it.parent().is_none_or(|dir| dir.as_os_str().is_empty() || dir.exists());
     let first = path.ancestors().find(is_missing).unwrap_or(path);
     OutFile::open(first).map(drop).with_context(|| cannot_write("", path)).map_err(ExitError::usage)
+}
+
+/// Makes the directory of a file that is to be new.
+pub(in crate::commands) fn make_dir(path: &Path) -> anyhow::Result<()> {
+    let Some(dir) = path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
 fn cannot_write(what: &str, path: &Path) -> String {
@@ -219,8 +254,9 @@ mod tests {
         }
         assert!(check_out(Some(dir.path()), "", &[]).is_err() && check_out(Some(&there.join("x")), "", &[]).is_err());
         assert!(check_out(Some(Path::new("/dev/null")), "", &[]).is_ok());
-        let below = |path: &Path| check_new(Some(&path.join("new/deep/file")));
-        assert!(below(dir.path()).is_ok() && below(&there).is_err() && check_new(Some(&there)).is_err());
+        let below = |path: &Path| check_new(&path.join("new/deep/file"), &[]);
+        assert!(below(dir.path()).is_ok() && below(&there).is_err() && check_new(&there, &[]).is_err());
+        assert!(check_new(dir.path(), &[]).is_err() && check_new(Path::new("/dev/null"), &[]).is_ok());
         assert!(!dir.path().join("new").exists(), "nothing is left of a try");
     }
 

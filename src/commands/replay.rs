@@ -1,7 +1,7 @@
 //! `tapline replay`: a tape's clients at a server, with a progress bar on stderr and the report on stdout.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal as _, Write};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fork::{self, ForkJob};
 use super::load::{LoadFigures, LoadPlan, play_many};
-use super::output::{OutFile, check_apart};
+use super::output::{OutFile, check_apart, check_is_closed};
 use super::setup::{played_target, redact_rules};
 use super::tape::find_each;
 use crate::app::replays;
@@ -173,6 +173,9 @@ impl ReplayJob {
             let text = "`--repeat` and `--parallel` end with a table of times: `--report text` or `--report json`";
             return Err(ExitError::usage(anyhow::anyhow!(text)));
         }
+        if args.update {
+            tapes.iter().try_for_each(|tape| check_is_closed(tape)).map_err(anyhow::Error::msg)?;
+        }
         if let Some(out) = &args.out {
             check_apart(out, &tapes.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         }
@@ -319,7 +322,10 @@ async fn play_load(
 }
 
 fn write_load(ReportPlace { mut out, name, .. }: ReportPlace, text: &str) -> anyhow::Result<()> {
-    out.write_all(text.as_bytes()).with_context(|| format!("cannot write the report{name}"))
+    match out.write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.with_context(|| format!("cannot write the report{name}")),
+    }
 }
 
 fn verdict_of(is_good: bool) -> ReplayVerdict {
@@ -581,6 +587,8 @@ impl ReplayProgress {
     fn end(mut self, last: &str) -> anyhow::Result<()> {
         self.write(last);
         match self.unwritten {
+            // A reader such as `head` has read enough; what was found is the status.
+            Some(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             Some(error) => Err(error).with_context(|| format!("cannot write the report{}", self.place.name)),
             None => Ok(()),
         }

@@ -100,6 +100,9 @@ pub struct ReplaySummary {
     /// Somebody stopped it before all was played.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
+    /// Why the server was lost, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 impl ReplaySummary {
@@ -111,5 +114,6 @@ impl ReplaySummary {
         self.excused += other.excused;
         self.took += other.took;
         self.stopped |= other.stopped;
+        self.lost = self.lost.take().or_else(|| other.lost.clone());
     }
 }

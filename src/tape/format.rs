@@ -307,6 +307,9 @@ pub enum TapeError {
     CannotCreate { path: PathBuf, error: io::Error },
     #[error("cannot write {}: {error}", path.display())]
     CannotWrite { path: PathBuf, error: io::Error },
+    /// Of whoever writes a tape under a name that a person gives.
+    #[error("{} is there already, and is not written over; take another name, or remove it first", path.display())]
+    Exists { path: PathBuf },
     #[error("cannot read {}: {error}", path.display())]
     CannotRead { path: PathBuf, error: io::Error },
     /// A packed tape that was cut or damaged is not made to look whole.
@@ -341,6 +344,16 @@ impl TapeError {
     pub fn unread(path: &Path, error: io::Error) -> Self {
         let path = path.to_owned();
         if error.kind() == io::ErrorKind::NotFound { Self::Missing { path } } else { Self::CannotRead { path, error } }
+    }
+
+    /// Why a tape could not be written.
+    pub fn unwritten(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            Self::Exists { path }
+        } else {
+            Self::CannotWrite { path, error }
+        }
     }
 
     /// Why not even the first line of a tape can be read.

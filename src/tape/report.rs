@@ -484,7 +484,8 @@ mod tests {
             got: time("9:16:04"),
         }];
         let skipped = step(3, StepVerdict::Skip, Some("late"), Some("stopped"));
-        let summary = ReplaySummary { passed: 1, failed: 1, skipped: 1, excused: 3, took: 4_210_000, stopped: false };
+        let summary =
+            ReplaySummary { passed: 1, failed: 1, skipped: 1, excused: 3, took: 4_210_000, ..ReplaySummary::default() };
         (vec![failed, step(1, StepVerdict::Pass, None, None), skipped], summary)
     }
 

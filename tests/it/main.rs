@@ -65,6 +65,7 @@ mod standing;
 mod stateless;
 mod stdio;
 mod tape_care;
+mod tape_names;
 mod tapes;
 mod tidy;
 mod transport_rules;

@@ -271,6 +271,47 @@ fn minimise_leaves_the_call_that_fails_and_says_why() {
     );
 }
 
+/// A server that ends where it is asked for Lisbon.
+const CRASHES: &str = r#"while read -r line; do case "$line" in
+    *Lisbon*) echo boom >&2; exit 7;;
+    *initialize\"*) id=${line#*\"id\":}; id=${id%%[,\}]*}
+        echo '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"x","version":"1"}}}';;
+    *\"id\":*) id=${line#*\"id\":}; id=${id%%[,\}]*}; echo '{"jsonrpc":"2.0","id":'$id',"result":{}}';;
+    esac; done"#;
+
+#[test]
+fn minimise_finds_what_ends_the_server_and_says_where_it_never_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let least = dir.path().join("least.tape.jsonl");
+    let minimise = |looked_for: &[&str], script: &str| {
+        let mut command = binary::command();
+        command.args(["tape", "minimise", TAPE, "--out"]).arg(&least).args(looked_for).args(["--", "sh", "-c", script]);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, told) = minimise(&["--fails", "~e"], "echo no config >&2; exit 3");
+    assert!(status == Some(1) && told.contains("ended with status 3; it last wrote: no config"), "{told}");
+    assert!(told.contains("`--crashes` looks for") && !least.exists(), "{told}");
+    let (status, told) = minimise(&["--crashes"], CRASHES);
+    assert!(status == Some(0) && told.contains("tools/call search_flights is kept: without it"), "{told}");
+    let kept = std::fs::read_to_string(&least).unwrap();
+    assert_eq!((kept.matches("tools/call\",\"params").count(), kept.matches("tools/list").count()), (1, 0), "{kept}");
+    std::fs::remove_file(&least).unwrap();
+    let (status, told) = minimise(&["--crashes"], &CRASHES.replace("Lisbon", "Brigadoon"));
+    assert!(status == Some(1) && told.contains("the server is not lost when the whole tape is played"), "{told}");
+}
+
+/// As of `tapline replay TAPE -- SERVER | head -1`.
+#[test]
+fn reader_that_has_read_enough_of_the_report_is_no_failure() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tapline"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.args(["replay", TAPE, "--speed", "max", "--"]).args(demo_server(&[])).stdout(writer);
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
 #[tokio::test]
 async fn branch_goes_on_with_a_client_and_names_its_parent() {
     let dir = tempfile::tempdir().unwrap();

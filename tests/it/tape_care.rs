@@ -210,7 +210,7 @@ fn tape_redact_takes_secrets_out_and_keeps_the_rest() {
 }
 
 #[test]
-fn tape_redact_writes_where_a_link_leads_and_replaces_nothing_that_is_no_file() {
+fn tape_redact_replaces_nothing_that_a_link_leads_to_or_that_is_no_file() {
     let (dir, path) = sealed();
     let [pipe, target, link] = ["pipe", "target.tape.jsonl", "link.tape.jsonl"].map(|it| dir.path().join(it));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -220,8 +220,9 @@ fn tape_redact_writes_where_a_link_leads_and_replaces_nothing_that_is_no_file() 
     let (status, _, why) = redact(&pipe);
     assert!(status != 0 && why.contains("it is no regular file"), "{why}");
     assert!(!fs::symlink_metadata(&pipe).unwrap().is_file(), "it is the pipe still");
-    assert_eq!(redact(&link).0, 0);
-    assert!(link.is_symlink() && fs::metadata(&target).unwrap().len() > 1_000);
+    let (status, _, why) = redact(&link);
+    assert!(status == 1 && why.contains("is there already"), "{why}");
+    assert_eq!((link.is_symlink(), fs::read_to_string(&target).unwrap().as_str()), (true, ""));
     assert_eq!(redact(&path.join("below")).0, 2, "that is tried first");
 }
 
@@ -519,100 +520,6 @@ fn retention_removes_old_tapes_when_recording_starts() {
     let checked = command().arg("check").arg(&settings).output().unwrap();
     let said = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.code() == Some(2) && said.contains("older_than"), "{said}");
-}
-
-/// One text for a tape that is not there, whichever command was to read it.
-#[test]
-fn tape_that_is_not_there_is_told_in_one_way() {
-    let dir = tempfile::tempdir().unwrap();
-    for words in [
-        &["lint", "nosuch"][..],
-        &["mock", "nosuch"],
-        &["replay", "nosuch", "--", "cat"],
-        &["search", "x", "nosuch"],
-        &["tape", "show", "nosuch"],
-        &["tape", "diff", "nosuch", "nosuch"],
-        &["tape", "verify", "nosuch"],
-        &["tape", "export", "nosuch", "--format", "har"],
-    ] {
-        let output = command().current_dir(&dir).args(words).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(
-            told, "tapline: there is no tape nosuch; `tapline tape ls` lists those that are kept\n",
-            "{words:?}"
-        );
-        assert_eq!(output.status.code(), Some(2), "{words:?}");
-    }
-}
-
-#[test]
-fn tape_that_is_read_is_not_what_is_written() {
-    let place = TempDir::new().unwrap();
-    let (tape, link) = (place.path().join("t.tape.jsonl"), place.path().join("link.txt"));
-    let demo = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl")).unwrap();
-    fs::write(&tape, &demo).unwrap();
-    std::os::unix::fs::symlink(&tape, &link).unwrap();
-    let (tape, link) = (tape.to_str().unwrap(), link.to_str().unwrap());
-    for command in [
-        &["lint", tape, "--out", link][..],
-        &["tape", "export", tape, "--format", "markdown", "--out", link],
-        &["tape", "diff", tape, tape, "--out", tape],
-        &["tape", "baseline", tape, "--out", tape],
-        &["tape", "minimise", tape, "--fails", "~e", "--out", tape, "--", "cat"],
-        &["replay", tape, "--report", "html", "--out", link, "--", "cat"],
-    ] {
-        let output = crate::support::binary::command().args(command).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
-        assert!(said.contains("is the tape that is read"), "{command:?}: {said}");
-        assert_eq!(fs::read(tape).unwrap(), demo, "{command:?}");
-    }
-    let beside = place.path().join("t-redacted.tape.jsonl");
-    std::os::unix::fs::symlink(tape, &beside).unwrap();
-    for arguments in [&["redact", tape, "--out", tape][..], &["redact", tape, "--out", link], &["redact", tape]] {
-        let (status, _, said) = self::tape(arguments);
-        assert!(status == 2 && said.contains("is the tape itself; `--in-place` redacts it where it is"), "{said}");
-        assert_eq!(fs::read(tape).unwrap(), demo, "{arguments:?}");
-    }
-    assert_eq!(self::tape(&["redact", link, "--in-place"]).0, 0, "a link to it may be given");
-}
-
-#[test]
-fn part_of_the_name_of_a_tape_is_enough_for_every_command() {
-    let place = TempDir::new().unwrap();
-    let tapes = place.path().join("kept");
-    fs::create_dir(&tapes).unwrap();
-    fs::create_dir(place.path().join("tapline")).unwrap();
-    fs::write(place.path().join("tapline/config.toml"), format!("tapes = {tapes:?}\n")).unwrap();
-    let kept = tapes.join("2026-booking-4f1c.tape.jsonl");
-    fs::write(&kept, demo()).unwrap();
-    let said_with = |variable: &str, value: &Path, arguments: &[&str]| {
-        let output = command().env(variable, value).args(arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.code(), said)
-    };
-    let said = |arguments: &[&str]| said_with("XDG_CONFIG_HOME", place.path(), arguments);
-    let server = [env!("CARGO_BIN_EXE_tapline"), "__demo-server"];
-    for arguments in [
-        &["lint", "4f1c"][..],
-        &["mock", "4f1c", "--stdio", "--no-control"],
-        &["replay", "4f1c", "--speed", "max", "--", server[0], server[1]],
-        &["tape", "show", "4f1c"],
-    ] {
-        for (status, said) in [said(arguments), said_with("TAPLINE_TAPES", &tapes, arguments)] {
-            assert!(status.is_some_and(|it| it < 2) && !said.contains("there is no tape"), "{arguments:?}: {said}");
-        }
-    }
-    let out = kept.to_str().unwrap();
-    for arguments in [&["lint", "4f1c", "--out", out][..], &["replay", "4f1c", "--out", out, "--", "cat"]] {
-        let (status, said) = said(arguments);
-        assert!(status == Some(2) && said.contains("is the tape that is read"), "{arguments:?}: {said}");
-    }
-    fs::copy(&kept, tapes.join("2027-booking-4f1c.tape.jsonl")).unwrap();
-    for arguments in [&["lint", "4f1c", "2026"][..], &["mock", "4f1c"], &["replay", "4f1c", "--", "cat"]] {
-        let (status, said) = said(arguments);
-        assert!(status == Some(2) && said.contains("give more of the name"), "{arguments:?}: {said}");
-    }
 }
 
 #[test]

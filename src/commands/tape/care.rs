@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
 use crate::cli::{TapeRedactArgs, TapeRmArgs, VerifyFormArg};
 use crate::commands::help::print;
-use crate::commands::output::{check_out, is_same_file};
+use crate::commands::output::{check_is_closed, check_new, is_same_file, make_dir};
 use crate::control::recorder_elsewhere;
 use crate::exit::{self, ExitError};
 use crate::lint::report::{sarif_location, sarif_log};
-use crate::tape::care::{self, OutdatedTapes, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
+use crate::tape::care::{
+    self, OutdatedTapes, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification, check_free,
+};
 use crate::tape::read::{TapeReader, check_is_file};
 use crate::tape::redact::RedactRules;
 use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
@@ -142,33 +144,11 @@ fn closed(shelf: &TapeShelf, given: &Path) -> Result<PathBuf, ExitError> {
     Ok(path)
 }
 
-/// # Errors
-/// Where a tapline records to it, which goes on to what is no longer there, or between what is written meanwhile.
-fn check_is_closed(path: &Path) -> Result<(), String> {
-    match recorder_elsewhere(path) {
-        Some(entry) => Err(format!("{}: {} records to it; end that session first", path.display(), entry.words())),
-        None => Ok(()),
-    }
-}
-
 pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCode, ExitError> {
     let path = shelf.find(&args.tape)?;
     check_is_file(&path).map_err(ExitError::usage)?;
     TapeReader::open(&path).map_err(ExitError::usage)?;
-    let to = match &args.out {
-        Some(out) => out.clone(),
-        None if args.in_place => closed(shelf, &path)?,
-        None => {
-            let packed = if path.to_string_lossy().ends_with(PACKED) { PACKED } else { "" };
-            path.with_file_name(format!("{}-redacted{SUFFIX}{packed}", short_name(&path)))
-        }
-    };
-    if !args.in_place && is_same_file(&to, &path) {
-        // It may be recorded to, which is asked there.
-        let text = format!("{} is the tape itself; `--in-place` redacts it where it is", to.display());
-        return Err(ExitError::usage(anyhow!(text)));
-    }
-    check_out(Some(&to), "", &[])?;
+    let to = if args.in_place { closed(shelf, &path)? } else { place_of_redacted(&path, args.out.as_deref())? };
     let rules = RedactRules {
         headers: args.header.clone(),
         keys: args.key.clone(),
@@ -188,6 +168,21 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
     Ok(ExitCode::from(u8::from(!unread.is_empty())))
 }
 
+/// A file that is new.
+fn place_of_redacted(tape: &Path, out: Option<&Path>) -> Result<PathBuf, ExitError> {
+    let packed = if tape.to_string_lossy().ends_with(PACKED) { PACKED } else { "" };
+    let beside = || tape.with_file_name(format!("{}-redacted{SUFFIX}{packed}", short_name(tape)));
+    let to = out.map_or_else(beside, Path::to_owned);
+    if is_same_file(&to, tape) {
+        // It may be recorded to, which is asked where it is changed in place.
+        let text = format!("{} is the tape itself; `--in-place` redacts it where it is", to.display());
+        return Err(ExitError::usage(anyhow!(text)));
+    }
+    check_new(&to, &[])?;
+    make_dir(&to)?;
+    Ok(to)
+}
+
 pub(super) fn note(shelf: &TapeShelf, given: &Path, text: &str) -> Result<ExitCode, ExitError> {
     let path = closed(shelf, given)?;
     care::append_note(&path, text)?;
@@ -199,9 +194,7 @@ pub(super) fn rename(shelf: &TapeShelf, given: &Path, name: &str) -> Result<Exit
     let Some(to) = care::renamed(&path, name) else {
         return Err(ExitError::usage(anyhow!("a name is a word such as `login-fails`, without a directory")));
     };
-    if to.exists() {
-        return Err(ExitError::from(anyhow!("{} is there already; take another name", to.display())));
-    }
+    check_free(&to)?;
     std::fs::rename(&path, &to).map_err(|error| TapeError::CannotWrite { path: to.clone(), error })?;
     print(&format!("{}\n", sanitize(&to.display().to_string())))
 }

@@ -5,20 +5,20 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::shelf::TapeShelf;
 use crate::cli::TapeImportArgs;
 use crate::commands::help::print;
-use crate::commands::output::check_new;
+use crate::commands::output::{check_new, is_tape, make_dir};
 use crate::exit::{self, ExitError};
 use crate::tape::import::{IS_TAPE, ImportedTape, import};
-use crate::tape::read::{TapeReader, is_packed};
+use crate::tape::read::is_packed;
 use crate::tape::{SUFFIX, TapeError};
 use crate::text::{counted, sanitize};
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeImportArgs) -> Result<ExitCode, ExitError> {
-    check_new(args.out.as_deref())?;
+    args.out.as_deref().map_or(Ok(()), |out| check_new(out, &[]))?;
     let (mut said, mut failed) = (String::new(), None);
     for file in &args.files {
         match make(shelf, file, args.out.as_deref()) {
@@ -35,8 +35,8 @@ pub(super) fn run(shelf: &TapeShelf, args: &TapeImportArgs) -> Result<ExitCode, 
 /// Makes a tape of one file, and says which.
 fn make(shelf: &TapeShelf, file: &Path, out: Option<&Path>) -> Result<String, ExitError> {
     let unreadable = |why: String| ExitError::usage(anyhow!("cannot import {}: {why}", file.display()));
-    // A tape may be packed, and larger than memory. What is behind a pipe can be looked at once.
-    if file.is_file() && matches!(TapeReader::open(file), Ok(_) | Err(TapeError::NewerFormat { .. })) {
+    // A tape may be packed, and larger than memory.
+    if is_tape(file) {
         return Err(unreadable(IS_TAPE.to_owned()));
     }
     let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
@@ -62,11 +62,8 @@ fn make(shelf: &TapeShelf, file: &Path, out: Option<&Path>) -> Result<String, Ex
 
 /// Never over something else.
 fn write(path: &Path, text: &[u8]) -> Result<(), ExitError> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    }
+    make_dir(path)?;
     let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(text).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
+    let written = file.and_then(|mut file| file.write_all(text));
+    Ok(written.map_err(|error| TapeError::unwritten(path, error))?)
 }

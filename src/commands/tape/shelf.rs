@@ -42,7 +42,8 @@ impl TapeShelf {
         })
     }
 
-    /// The tape that is meant: a file, or one of the directory by a part of its name.
+    /// The tape that is meant: a file, or one of the directory by a part of its name. No tape is a directory: one of that name does not
+    /// hide a tape.
     pub(super) fn find(&self, given: &Path) -> Result<PathBuf, ExitError> {
         // It may be there: in a directory that is not ours to look into.
         given.try_exists().map_err(|error| ExitError::usage(TapeError::unread(given, error)))?;
@@ -57,17 +58,24 @@ impl TapeShelf {
     /// # Errors
     /// Where it may be each of several.
     fn known(&self, given: &Path) -> Result<Option<PathBuf>, ExitError> {
-        if given.exists() {
+        let is_dir = given.is_dir();
+        if given.exists() && !is_dir {
             return Ok(Some(given.to_owned()));
         }
         let part = given.to_str().filter(|part| !part.contains('/') && !part.is_empty());
         let known = self.dir.as_deref().map(tape_files).transpose().map_err(ExitError::usage)?.unwrap_or_default();
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let found: Vec<_> =
+        let mut found: Vec<_> =
             known.into_iter().filter(|path| part.is_some_and(|part| name(path).contains(part))).collect();
+        // Whose whole name that is, is not hidden by those whose name begins so.
+        let is_whole = |path: &PathBuf| part.is_some_and(|part| part == name(path) || part == short_name(path));
+        if found.iter().filter(|path| is_whole(path)).count() == 1 {
+            found.retain(is_whole);
+        }
         match &found[..] {
             [one] => Ok(Some(one.clone())),
-            [] => Ok(None),
+            // Whoever reads it says that it is one.
+            [] => Ok(is_dir.then(|| given.to_owned())),
             many => {
                 let names: Vec<_> = many.iter().take(5).map(name).collect();
                 Err(ExitError::usage(anyhow!(

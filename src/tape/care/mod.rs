@@ -17,7 +17,9 @@ mod summary;
 mod verify;
 
 pub use retention::{OutdatedTapes, Retention, Section};
-pub use rewrite::{LineChange, Packing, annotate, append_note, pack, packing_of, redact, renamed, rewrite, tend};
+pub use rewrite::{
+    LineChange, Packing, annotate, append_note, check_free, pack, packing_of, redact, renamed, rewrite, tend,
+};
 pub(super) use seal::LineSums;
 pub use signature::{SealSigner, SealVerifier, sign};
 pub use summary::TapeSummary;

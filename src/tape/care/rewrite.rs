@@ -250,8 +250,8 @@ pub fn pack(path: &Path, packing: Packing) -> Result<Option<(PathBuf, Option<Pro
         Packing::Plain => name.strip_suffix(PACKED).unwrap_or(&name).to_owned(),
     };
     let to = path.with_file_name(name);
-    if to != path && to.exists() {
-        return Err(TapeError::CannotWrite { path: to, error: io::ErrorKind::AlreadyExists.into() });
+    if to != path {
+        check_free(&to)?;
     }
     let broken = rewrite(path, &to, packing, true, &mut |_, line| line)?;
     if to != path && broken.is_none() {
@@ -312,6 +312,18 @@ pub fn packing_of(path: &Path) -> Packing {
     }
 }
 
+/// Whether nothing is where a tape is to be written: none is written over something. A device, or a pipe, has nothing to lose.
+///
+/// # Errors
+/// [`TapeError::Exists`], also of a link that leads nowhere.
+pub fn check_free(path: &Path) -> Result<(), TapeError> {
+    let is_special = path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
+    match path.symlink_metadata() {
+        Ok(_) if !is_special => Err(TapeError::Exists { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
 /// Where a tape is once it has this name; `None` where that is no name.
 pub fn renamed(path: &Path, name: &str) -> Option<PathBuf> {
     let is_packed = path.to_string_lossy().ends_with(PACKED);
@@ -329,9 +341,7 @@ pub fn tend(path: &Path, edit: &TapeEdit) -> Result<(), String> {
     match edit {
         TapeEdit::Rename(name) => {
             let to = renamed(path, name).ok_or("a name is a word such as `login-fails`, without a directory")?;
-            if to.exists() {
-                return Err(format!("{} is there already; take another name", to.display()));
-            }
+            check_free(&to).map_err(|error| error.to_string())?;
             std::fs::rename(path, &to).map_err(|error| error.to_string())
         }
         TapeEdit::Note(text) => append_note(path, text).map_err(|error| error.to_string()),

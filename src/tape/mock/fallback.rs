@@ -19,6 +19,7 @@ use super::key::RequestKey;
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionField, SessionId, Via};
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
+use crate::tape::care::{Packing, packing_of};
 use crate::tape::format::{Mark, TapeError};
 use crate::tape::play::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
 use crate::tape::read::{TapeEntry, TapeReader};
@@ -205,6 +206,11 @@ struct TapeExtension {
 impl TapeExtension {
     fn open(path: &Path) -> Result<Self, TapeError> {
         let entries = TapeReader::open(path)?;
+        let cannot = |error| TapeError::CannotWrite { path: PathBuf::from(path), error };
+        if packing_of(path) == Packing::Zstd {
+            let why = "it is packed, and nothing can be added to it; `tapline tape pack --undo` makes it plain";
+            return Err(cannot(std::io::Error::other(why)));
+        }
         let (session, via) = (entries.header().session, entries.header().via);
         let rules = entries.header().has_redacted_bodies().then(RedactRules::default);
         let (mut seq, mut at) = (0, 0);
@@ -215,7 +221,6 @@ impl TapeExtension {
                 _ => {}
             }
         }
-        let cannot = |error| TapeError::CannotWrite { path: PathBuf::from(path), error };
         let file = OpenOptions::new().read(true).append(true).open(path).map_err(cannot)?;
         Ok(Self { file, session, via, seq, at, opened: Instant::now(), has_seam: false, rules, redactor: None })
     }

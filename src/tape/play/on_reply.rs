@@ -321,6 +321,7 @@ where
             self.lose(index, &error.to_string());
         }
         if is_gone {
+            self.summary.lost.get_or_insert_with(|| error.to_string());
             self.give_up(self.script.steps[index].session, &error.to_string());
         }
     }
