@@ -138,6 +138,27 @@ pub fn fit_ends(text: &str, cells: usize) -> String {
     format!("{before}{CUT}{}", &text[from..])
 }
 
+/// Of two texts of which `most` characters are to be shown, and that begin alike for longer than that would tell: this one from shortly before
+/// the place where they part, behind `..`.
+pub fn from_parting<'t>(text: &'t str, other: Option<&str>, most: usize) -> Cow<'t, str> {
+    let alike = text.chars().zip(other.unwrap_or_default().chars()).take_while(|(one, other)| one == other).count();
+    if alike <= most / 2 || text.chars().nth(most).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let start = text.char_indices().nth(alike - most / 4).map_or(text.len(), |(at, _)| at);
+    Cow::Owned(format!("{CUT}{}", &text[start..]))
+}
+
+/// At most so many characters of a value that is another than `other`, where they differ; of a longer one its size is told.
+pub fn excerpt(text: &str, other: Option<&str>, most: usize) -> String {
+    let shown = from_parting(text, other, most);
+    match shown.char_indices().nth(most) {
+        Some((end, _)) => format!("{}… ({} bytes)", &shown[..end], text.len()),
+        None if shown.len() != text.len() => format!("{shown} ({} bytes)", text.len()),
+        None => shown.into_owned(),
+    }
+}
+
 /// Returns as much of `text` as fits into so many cells of a terminal.
 fn head(text: &str, cells: usize) -> &str {
     let mut taken = 0;
@@ -299,6 +320,22 @@ mod tests {
     use super::*;
 
     const FAMILY: &str = "👩‍👩‍👧‍👦";
+
+    #[test]
+    fn excerpt_is_of_where_values_differ() {
+        let long = format!("\"{}\"", "é".repeat(200));
+        assert_eq!(excerpt(&long, None, 120), format!("\"{}… (402 bytes)", "é".repeat(119)));
+        assert_eq!(excerpt("short", Some("shorter"), 5), "short");
+        let (was, is) = (format!("{long} and so on"), format!("{long} and so forth, {}", "x".repeat(200)));
+        assert_eq!(excerpt(&was, Some(&is), 120), format!("..{}\" and so on (412 bytes)", "é".repeat(21)));
+        let shown = excerpt(&is, Some(&was), 120);
+        assert!(
+            shown.starts_with("..éé") && shown.contains("and so forth, xxx") && shown.ends_with("… (617 bytes)"),
+            "{shown}"
+        );
+        assert!(excerpt(&long, Some(&was), 120).ends_with("é\" (402 bytes)"), "it ends where the other goes on");
+        assert_eq!(from_parting(&long, Some("other"), 9), long.as_str());
+    }
 
     #[test]
     fn sanitize_shows_what_acts_or_hides() {

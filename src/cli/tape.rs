@@ -78,7 +78,7 @@ Examples:
   tapline tape diff before after --ignore '.result.structuredContent.at' --format junit --out diff.xml
 
 Calls are matched by method, name and arguments, not by their place. What changes from run to run (times, ids, ports) counts for nothing. \
-Tools, prompts and templates are compared by name, times by the median where there are five calls or more.
+Tools, prompts and templates are compared by name, times, where they differ beyond chance, by the median of five calls or more.
 
 Exit status: 0 the same, 1 different, 2 one of them cannot be read, or not all of it: the rest is compared.")]
     Diff(TapeDiffArgs),

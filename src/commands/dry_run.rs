@@ -9,7 +9,7 @@ use crate::intercept::Verdict;
 use crate::json::diff::{NumberEquality, value_text, visit_differences};
 use crate::rules::{RuleSet, Ruling, as_it_came};
 use crate::tape::TapeContext;
-use crate::text::{counted, sanitize};
+use crate::text::{counted, from_parting, sanitize};
 
 /// Longer values are cut.
 const SHOWN: usize = 60;
@@ -211,12 +211,12 @@ impl TouchedMessage {
         // A string takes everything.
         let _ = writeln!(out, "  #{} {sign} {what}: {} by {rules}", self.seq, self.fate);
         for ChangedValue { path, before, after } in &self.differences {
-            let mut line = |sign: char, value: &Option<String>| {
-                let lines = value.iter().map(|text| format!("      {sign} {}{}\n", sanitize(path), cut(text)));
-                out.extend(lines);
+            let mut line = |sign: char, value: &Option<String>, other: &Option<String>| {
+                let shown = value.iter().map(|text| cut(&from_parting(text, other.as_deref(), SHOWN)));
+                out.extend(shown.map(|text| format!("      {sign} {}{text}\n", sanitize(path))));
             };
-            line('-', before);
-            line('+', after);
+            line('-', before, after);
+            line('+', after, before);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::app::replays;
 use crate::event::{ReplayEvent, StepReport, StepVerdict};
 use crate::proxy::sessions::SessionTable;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
-use crate::text::{counted, sanitize};
+use crate::text::{counted, fit_ends, sanitize};
 
 /// The longest time that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
@@ -140,7 +140,7 @@ impl LoadFigures {
             let subject = if name.is_empty() { method.clone() } else { format!("{method} {name}") };
             let [p50, p95, p99, max] = figures.spread().map(|micros| micros as f64 / 1e3);
             let (n, failed) = (figures.times.len(), figures.failed);
-            let subject: String = sanitize(&subject).chars().take(40).collect();
+            let subject = fit_ends(&sanitize(&subject), 40);
             let _ = writeln!(out, "{subject:<40} {n:>7} {failed:>7} {p50:>9.3} {p95:>9.3} {p99:>9.3} {max:>9.3}");
         }
         if let Some(step) = &self.first_failure {

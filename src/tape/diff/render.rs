@@ -9,10 +9,11 @@ use super::DiffedTapes;
 use crate::event::{CallChange, ChangeKind, DefinitionChange, Difference, TimingChange};
 use crate::tape::TapeOutputError;
 use crate::tape::json_items::JsonItems;
-use crate::text::{counted, counted_are, escape_markup, harmless_json, sanitize};
+use crate::text::{counted, counted_are, escape_markup, excerpt, harmless_json, sanitize};
 
-/// Longest value that is shown, in characters.
+/// Longest value that is shown, in characters: in a line, and on a page, which breaks it.
 const SHOWN: usize = 160;
+const SHOWN_ON_PAGE: usize = 4_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiffForm {
@@ -38,12 +39,14 @@ struct DiffReport<'d> {
     calls: Option<&'d DiffedTapes>,
     times: Vec<String>,
     summary: String,
+    /// Of a value, in characters.
+    longest: usize,
 }
 
 impl DiffReport<'_> {
     fn each_item(&self, mut tell: impl FnMut(DiffItem) -> Result<(), TapeOutputError>) -> Result<(), TapeOutputError> {
-        self.definitions.iter().map(definition_item).try_for_each(&mut tell)?;
-        self.calls.map_or(Ok(()), |calls| calls.each_change(|change| tell(call_item(&change))))
+        self.definitions.iter().map(|it| definition_item(it, self.longest)).try_for_each(&mut tell)?;
+        self.calls.map_or(Ok(()), |calls| calls.each_change(|change| tell(call_item(&change, self.longest))))
     }
 
     fn is_empty(&self) -> bool {
@@ -81,6 +84,7 @@ pub fn render(
             differ("", diff.differing),
             differ(" definition", diff.definitions.len()),
         ),
+        longest: longest(form),
     };
     write(&report, form, out)
 }
@@ -138,7 +142,8 @@ pub fn render_definitions(changes: &[DefinitionChange], names: [&str; 2], form: 
     }
     let title = format!("{} and {}", sanitize(names[0]), sanitize(names[1]));
     let summary = differ(" definition", changes.len());
-    let report = DiffReport { title, definitions: changes, calls: None, times: Vec::new(), summary };
+    let report =
+        DiffReport { title, definitions: changes, calls: None, times: Vec::new(), summary, longest: longest(form) };
     let mut text = Vec::new();
     write(&report, form, &mut text).expect("a vector takes everything");
     String::from_utf8(text).expect("all of it is text")
@@ -153,37 +158,36 @@ fn write(report: &DiffReport<'_>, form: DiffForm, out: &mut dyn Write) -> Result
     }
 }
 
-fn call_item(call: &CallChange) -> DiffItem {
+fn longest(form: DiffForm) -> usize {
+    if form == DiffForm::Html { SHOWN_ON_PAGE } else { SHOWN }
+}
+
+fn call_item(call: &CallChange, longest: usize) -> DiffItem {
     let number = |seq: Option<crate::envelope::Seq>| seq.map(|it| format!(" {it}")).unwrap_or_default();
     let name = call.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
     let title = format!("{}{name}{}{}", call.method, number(call.left), number(call.right));
-    item(call.kind, &title, &call.differences)
+    item(call.kind, &title, &call.differences, longest)
 }
 
-fn definition_item(change: &DefinitionChange) -> DiffItem {
+fn definition_item(change: &DefinitionChange, longest: usize) -> DiffItem {
     let within = if change.within { " (while the session went on)" } else { "" };
-    item(change.kind, &format!("{} {}{within}", change.what, change.name), &change.differences)
+    item(change.kind, &format!("{} {}{within}", change.what, change.name), &change.differences, longest)
 }
 
-fn item(kind: ChangeKind, title: &str, differences: &[Difference]) -> DiffItem {
+fn item(kind: ChangeKind, title: &str, differences: &[Difference], longest: usize) -> DiffItem {
     let (sign, word) = match kind {
         ChangeKind::Added => ('+', "added"),
         ChangeKind::Removed => ('-', "removed"),
         ChangeKind::Changed => ('~', "changed"),
     };
     let lines = differences.iter().map(|it| {
-        let value = |sign: char, value: &Option<String>| value.as_ref().map(|it| format!("  {sign} {}", clip(it)));
-        let (expected, got) = (value('-', &it.expected), value('+', &it.got));
+        let value = |sign: char, value: &Option<String>, other: &Option<String>| {
+            value.as_ref().map(|it| format!("  {sign} {}", excerpt(it, other.as_deref(), longest)))
+        };
+        let (expected, got) = (value('-', &it.expected, &it.got), value('+', &it.got, &it.expected));
         sanitize(&format!("{}{}{}", it.path, expected.unwrap_or_default(), got.unwrap_or_default())).into_owned()
     });
     DiffItem { sign, title: format!("{word} {}", sanitize(title)), lines: lines.collect() }
-}
-
-fn clip(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text.to_owned(),
-    }
 }
 
 fn milliseconds(micros: u64) -> String {

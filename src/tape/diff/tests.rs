@@ -194,6 +194,11 @@ fn timing_tells_slower_and_faster_beyond_chance() {
     let shuffled: Vec<u64> = steady.iter().rev().map(|n| n + 3).collect();
     assert!(!told(&calls(&steady), &calls(&shuffled)).contains("er tools"));
     assert!(!told(&calls(&[1, 2]), &calls(&[100, 200])).contains("er tools"), "two calls tell nothing");
+    let few: Vec<u64> = (0..5).map(|n| 1_000 + n).collect();
+    let [apart, near, mixed] = [3_000, 1_500, 2_998].map(|from| (0..5).map(|n| from + n).collect::<Vec<_>>());
+    assert!(told(&calls(&few), &calls(&apart)).contains("t slower"), "each took longer than any");
+    assert!(!told(&calls(&few), &calls(&near)).contains("er tools"), "five do not tell so little");
+    assert!(!told(&calls(&[&few[..4], &[3_000]].concat()), &calls(&mixed)).contains("er tools"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta::META;
 use crate::message::Message;
 use crate::tape::compare::{Rules, Volatile, compare, nearest};
+use crate::text::excerpt;
 
 /// Differences that are told; more tell no more.
 const MOST: usize = 20;
@@ -108,8 +109,10 @@ impl<'a> MissedRequest<'a> {
         let exchange = &self.script.exchanges[*at];
         text.push_str(&format!("\n  nearest: {} {}", self.script.tapes[exchange.tape].name, exchange.seq));
         for Difference { path, expected, got } in found.iter().take(MOST) {
-            let value = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), short);
-            text.push_str(&format!("\n  {path}  - {}  + {}", value(expected), value(got)));
+            let value = |value: &Option<String>, other: &Option<String>| {
+                value.as_deref().map_or_else(|| "nothing".to_owned(), |it| excerpt(it, other.as_deref(), LONGEST))
+            };
+            text.push_str(&format!("\n  {path}  - {}  + {}", value(expected, got), value(got, expected)));
         }
         if found.len() > MOST {
             text.push_str(&format!("\n  and {} more", found.len() - MOST));
@@ -130,7 +133,10 @@ fn differing(script: &MockScript, at: usize, request: &Message) -> Option<(usize
 }
 
 fn told(Difference { path, expected, got }: &Difference) -> serde_json::Value {
-    json!({ "path": path, "tape": expected.as_deref().map(short), "asked": got.as_deref().map(short) })
+    let side = |value: &Option<String>, other: &Option<String>| {
+        value.as_deref().map(|it| excerpt(it, other.as_deref(), LONGEST))
+    };
+    json!({ "path": path, "tape": side(expected, got), "asked": side(got, expected) })
 }
 
 /// Where a request differs from one on the tape, by what counts.
@@ -152,11 +158,4 @@ fn params_of(request: &Message) -> Message {
         members.shift_remove(META);
     }
     Message::new(json!({ "params": params }).to_string())
-}
-
-fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -1,5 +1,7 @@
 //! Two tapes side by side: in the first column what differs, in the next two how it is on either tape.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -7,7 +9,7 @@ use ratatui::text::{Line, Span};
 use super::parts::{cell, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
 use crate::envelope::Seq;
-use crate::event::{ChangeKind, TimingChange};
+use crate::event::{ChangeKind, Difference, TimingChange};
 use crate::text;
 use crate::ui::keymap::with_keys;
 use crate::ui::layout::compared_text_rows;
@@ -170,17 +172,18 @@ fn value_line(
     let room = columns.what.saturating_sub(6);
     let mut spans =
         vec![Span::raw("     "), styled(model, Role::JsonKey, text::pad(&end_of(&value.path, room), room) + " ")];
-    let sides = [('-', Role::Bad, &value.expected), ('+', Role::Good, &value.got)];
-    for (width, (sign, role, value)) in columns.sides.into_iter().zip(sides) {
-        let words = value.as_deref().unwrap_or("nothing");
-        spans.push(styled(model, role, cell(&format!("{sign} {}", start_of(words)), width.saturating_sub(1)) + " "));
+    let Difference { expected, got, .. } = value;
+    let sides = [('-', Role::Bad, expected, got), ('+', Role::Good, got, expected)];
+    for (width, (sign, role, value, other)) in columns.sides.into_iter().zip(sides) {
+        let words = format!("{sign} {}", told(value, other, width));
+        spans.push(styled(model, role, cell(&words, width.saturating_sub(1)) + " "));
     }
     Some(Line::from(spans))
 }
 
-/// As much of a value as a row may show.
-fn start_of(value: &str) -> &str {
-    value.char_indices().nth(400).map_or(value, |(end, _)| &value[..end])
+/// A value where it is another than that of the other side.
+fn told<'v>(value: &'v Option<String>, other: &Option<String>, width: usize) -> Cow<'v, str> {
+    value.as_deref().map_or(Cow::Borrowed("nothing"), |it| text::from_parting(it, other.as_deref(), width))
 }
 
 /// The end of a path, which tells more than its beginning.
@@ -247,10 +250,11 @@ fn draw_value(model: &Model, shown: &ShownComparison, frame: &mut Frame<'_>, are
         };
         return put(frame, area, from + 1, styled(model, Role::Dim, short(words, width)));
     };
-    let side = |sign: &str, value: &Option<String>| {
-        short(&format!("   {sign} {}", start_of(value.as_deref().unwrap_or("nothing"))), width)
+    let Difference { path, expected, got } = value;
+    let side = |sign: &str, value: &Option<String>, other: &Option<String>| {
+        short(&format!("   {sign} {}", told(value, other, width)), width)
     };
-    put(frame, area, from + 1, styled(model, Role::JsonKey, short(&format!(" {}", value.path), width)));
-    put(frame, area, from + 2, styled(model, Role::Bad, side("-", &value.expected)));
-    put(frame, area, from + 3, styled(model, Role::Good, side("+", &value.got)));
+    put(frame, area, from + 1, styled(model, Role::JsonKey, short(&format!(" {path}"), width)));
+    put(frame, area, from + 2, styled(model, Role::Bad, side("-", expected, got)));
+    put(frame, area, from + 3, styled(model, Role::Good, side("+", got, expected)));
 }

@@ -277,13 +277,15 @@ pub(super) fn difference_lines<'a>(
     width: usize,
 ) -> impl Iterator<Item = Line<'static>> + 'a {
     differences.iter().flat_map(move |difference| {
-        let side = |sign: &str, value: &Option<String>| {
+        let Difference { path, expected, got } = difference;
+        let side = |sign: &str, value: &Option<String>, other: &Option<String>| {
+            let value = value.as_deref().map(|it| text::from_parting(it, other.as_deref(), width));
             short(&format!("   {sign} {}", value.as_deref().unwrap_or("nothing")), width)
         };
         [
-            styled(model, Role::JsonKey, short(&format!(" {}", difference.path), width)).into(),
-            styled(model, Role::Bad, side("-", &difference.expected)).into(),
-            styled(model, Role::Good, side("+", &difference.got)).into(),
+            styled(model, Role::JsonKey, short(&format!(" {path}"), width)).into(),
+            styled(model, Role::Bad, side("-", expected, got)).into(),
+            styled(model, Role::Good, side("+", got, expected)).into(),
         ]
     })
 }
