@@ -460,6 +460,8 @@ pub struct TapeEnd {
 
 /// How the reason begins why a session ended whose server had ended, or was lost.
 pub const SERVER_GONE: &str = "its server is gone";
+/// The same where the server had to leave, as nobody is there any more.
+pub const CLIENT_LEFT: &str = "its client has left";
 
 /// A place on a tape from which on the session went on otherwise: with another server process, or under another tapline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

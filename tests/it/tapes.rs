@@ -263,3 +263,31 @@ fn tape_in_an_object_store_says_what_to_build() {
         assert!(output.status.code() == Some(2) && said.contains("--features object-store"), "{arguments:?}: {said}");
     }
 }
+
+/// A session on a pipe ends either way by the end of its server: what a client does when it leaves is no crash.
+#[test]
+fn tape_of_a_pipe_says_who_left_first() {
+    for (script, end) in [
+        ("cat >/dev/null", "its client has left: "),
+        ("read -r line; exit 0", "its server is gone: "),
+        ("read -r line; exit 3", "its server is gone: "),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let mut command = crate::support::binary::command();
+        command.args(["stdio", "--no-database", "--no-control", "--grace", "0s", "--tapes"]).arg(dir.path());
+        command.args(["--", "sh", "-c", script]).stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut tapline = command.spawn().unwrap();
+        let mut stdin = tapline.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, format!("{INITIALIZE}\n").as_bytes()).unwrap();
+        if end.starts_with("its client") {
+            drop(stdin);
+            tapline.wait().unwrap();
+        } else {
+            tapline.wait().unwrap();
+            drop(stdin);
+        }
+        let tape = fs::read_to_string(&files(dir.path())[0]).unwrap();
+        assert!(tape.contains(&format!(r#""reason":"{end}"#)), "{script}: {tape}");
+    }
+}

@@ -187,6 +187,11 @@ impl Connection {
         matches!(&self.link, ServerLink::Stream(server) if server.is_gone())
     }
 
+    /// Whether its server was to leave, and had not left before.
+    pub(in crate::proxy) fn has_let_server_go(&self) -> bool {
+        matches!(&self.link, ServerLink::Stream(server) if server.is_let_go())
+    }
+
     /// The client ends its session: what it still waits for there is answered by an error that says so.
     pub(in crate::proxy) fn end_pending(&self) {
         if let ServerLink::Stream(server) = &self.link {

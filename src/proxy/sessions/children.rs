@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use crate::envelope::SessionId;
-use crate::event::{Level, LogLine, SERVER_GONE};
+use crate::event::{CLIENT_LEFT, Level, LogLine, SERVER_GONE};
 use crate::message::Message;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::LiveSession;
@@ -93,10 +93,9 @@ impl SessionTable {
 
     fn on_server_gone(&self, session: &Arc<LiveSession>, error: &UpstreamError) {
         // One that was suspended may be back by now, with another child.
-        let is_it = self.find(session.id()).is_some_and(|connection| Arc::ptr_eq(&connection.session, session));
-        if is_it {
-            self.remove(session.id(), &format!("{SERVER_GONE}: {error}"), EndKind::Closed);
-        }
+        let Some(connection) = self.find(session.id()).filter(|it| Arc::ptr_eq(&it.session, session)) else { return };
+        let why = if connection.has_let_server_go() { CLIENT_LEFT } else { SERVER_GONE };
+        self.remove(session.id(), &format!("{why}: {error}"), EndKind::Closed);
     }
 
     /// Restores a session, which another tapline or an earlier one had, on a child of its own. That the session is open must have

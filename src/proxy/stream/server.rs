@@ -113,6 +113,8 @@ pub(super) struct ServerSide {
     /// The latest there was.
     pipe: Option<Arc<Pipe>>,
     next: NextProcess,
+    /// It was to leave before it was gone.
+    is_let_go: bool,
 }
 
 /// Whether another process follows one that ended, and why.
@@ -128,7 +130,7 @@ pub(super) enum Succession {
 impl ServerSide {
     pub(super) fn new(lifecycle: Lifecycle) -> Self {
         let pipe = if let Lifecycle::Up(pipe) = &lifecycle { Some(pipe.clone()) } else { None };
-        Self { lifecycle, pipe, next: NextProcess::IfCrashed }
+        Self { lifecycle, pipe, next: NextProcess::IfCrashed, is_let_go: false }
     }
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {
@@ -175,6 +177,7 @@ impl ServerSide {
     /// No other process follows this one.
     pub(super) fn leave(&mut self) {
         self.next = NextProcess::Unwanted;
+        self.is_let_go |= !self.is_gone();
     }
 
     /// Has another process take the place of this one, which leaves. What it still says is heard. `meanwhile`: what clients are told if
@@ -280,6 +283,11 @@ impl StreamServer {
     /// What the command exited with; `None` while it runs, or where there is none.
     pub fn exit_code(&self) -> Option<u8> {
         self.state.lock().server.exit_code()
+    }
+
+    /// Whether it ended because it was to, and not by itself.
+    pub(in crate::proxy) fn is_let_go(&self) -> bool {
+        self.state.lock().server.is_let_go
     }
 
     /// How a server of the HTTP+SSE transport answered the GET that is the session; nothing of a child.

@@ -15,6 +15,11 @@ use crate::tape::TapeOutputError;
 use crate::tape::read::ReadWatch;
 use crate::text::sanitize;
 
+/// Each reply on a line of its own.
+const CURL: &str = r"curl -sS -w '\n'";
+/// What an argument may have of bytes: 128 KiB on Linux.
+const LONGEST_ARGUMENT: usize = 100_000;
+
 /// Commands that say again what the client said, to the server of the tape or to another one.
 pub(super) fn curl(
     tape: &ExportedTape,
@@ -34,20 +39,28 @@ pub(super) fn curl(
         let variable = variable(sent.session, &mut sessions);
         let subject: Vec<_> = [sent.method(), sent.name()].into_iter().flatten().collect();
         write!(out, "\n# {} {}\n", sent.seq, sanitize(&subject.join(" ")))?;
-        let (options, body) = (options(sent), quoted(&text_of(sent)));
+        let (options, (body, behind)) = (options(sent), body(&text_of(sent)));
         Ok(match sent.method() == Some(method::INITIALIZE) {
             true => write!(
                 out,
-                "HEAD=$(mktemp)\ncurl -sS -D \"$HEAD\" {options} -d {body} \"$URL\"\n\
+                "HEAD=$(mktemp)\n{CURL} -D \"$HEAD\" {options} \"$URL\" {body}\n{behind}\
                  {variable}=$(tr -d '\\r' < \"$HEAD\" | sed -n 's/^[Mm][Cc][Pp]-[Ss]ession-[Ii]d: //p'); rm -f \"$HEAD\"\n"
             ),
-            false => writeln!(
+            false => write!(
                 out,
-                "curl -sS {options} ${{{variable}:+-H \"{}: ${variable}\"}} -d {body} \"$URL\"",
+                "{CURL} {options} ${{{variable}:+-H \"{}: ${variable}\"}} \"$URL\" {body}\n{behind}",
                 headers::SESSION
             ),
         }?)
     })
+}
+
+/// What curl is told of a body, and what stands behind the command for it.
+fn body(text: &str) -> (String, String) {
+    if text.len() > LONGEST_ARGUMENT {
+        return ("--data-binary @- <<'END_OF_BODY'".to_owned(), format!("{text}\nEND_OF_BODY\n"));
+    }
+    (format!("--data-raw {}", quoted(text)), String::new())
 }
 
 /// Where the shell keeps the id of a session.

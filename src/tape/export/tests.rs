@@ -49,9 +49,28 @@ fn export_curl_is_a_script_of_a_shell() {
     Write::write_all(&mut shell.stdin.take().unwrap(), script.as_bytes()).unwrap();
     assert!(shell.wait().unwrap().success(), "{script}");
     assert!(
-        script.contains("SESSION=$(") && script.contains("-d '{\"jsonrpc\"") && !script.contains("[redacted]"),
+        script.contains("SESSION=$(") && script.contains("--data-raw '{\"jsonrpc\"") && !script.contains("[redacted]"),
         "{script}"
     );
+}
+
+#[test]
+fn export_curl_sends_what_is_longer_than_an_argument() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let (stub, sent) = (dir.path().join("curl"), dir.path().join("sent"));
+    let text = "#!/bin/sh\nfor last; do :; done\n\
+                case \"$*\" in *' --data-binary @-') cat;; *) printf '%s\\n' \"$last\";; esac >> \"$SENT\"\n";
+    std::fs::write(&stub, text).unwrap();
+    std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let long = format!(r#"{{"jsonrpc":"2.0","id":9,"method":"x","params":{{"a":"it's {}"}}}}"#, "$y".repeat(100_000));
+    let script = dir.path().join("script");
+    std::fs::write(&script, exported_with(&long, "demo", TapeForm::Curl)).unwrap();
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let ended = std::process::Command::new("sh").arg(&script).env("PATH", path).env("SENT", &sent).status().unwrap();
+    let sent = std::fs::read_to_string(&sent).unwrap();
+    assert!(ended.success() && sent.lines().next().unwrap().contains("\"initialize\""), "{ended}");
+    assert_eq!(sent.lines().last(), Some(long.as_str()));
 }
 
 #[test]
