@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::control::recorder_elsewhere;
 use crate::event::{Annotation, Level, LogLine};
@@ -31,9 +31,14 @@ impl ClosedTapes {
         }
     }
 
+    /// Nothing else is written to a closed tape for as long as this is held.
+    pub(super) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock()
+    }
+
     /// Writes all that waits. Whoever finds another at it waits, and finds less, or nothing.
     pub(super) fn write(&self, journal: &Journal) {
-        let _one = self.writing.lock();
+        let _one = self.alone();
         loop {
             // Not in the loop's head, where the lock would be held while it is written.
             let next = self.waiting.lock().pop_first();

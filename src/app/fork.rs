@@ -157,7 +157,7 @@ impl BranchOutcome {
             }
             ReplayEvent::Failed { why } => self.why = Some(why.clone()),
             ReplayEvent::Started { steps, .. } => self.steps = *steps,
-            ReplayEvent::Finished(_) | ReplayEvent::Waiting(_) => {}
+            ReplayEvent::Finished(_) | ReplayEvent::Waiting(_) | ReplayEvent::Accepted { .. } => {}
         }
     }
 

@@ -24,7 +24,7 @@ use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,7 @@ use self::aside::KeptPatient;
 use self::other_upstreams::OtherUpstreams;
 use self::own_calls::OwnCalls;
 use self::points::PointKeeper;
+use self::replays::LatestReplay;
 use self::rules::RuleFollower;
 use crate::auth::{self, Auth, AuthError};
 use crate::clock::Clock;
@@ -280,7 +281,7 @@ impl Operator {
             library,
             listing,
             replay,
-            stepping: Arc::new(Semaphore::new(0)),
+            latest: LatestReplay::default(),
             playing: None,
             comparer,
             closed_tapes: ClosedTapes::default(),
@@ -539,8 +540,7 @@ struct Executor {
     library: Option<PathBuf>,
     listing: CancellationToken,
     replay: CancellationToken,
-    /// A permit has a message of the latest replay go.
-    stepping: Arc<Semaphore>,
+    latest: LatestReplay,
     /// What is played of a tape, until it has told its end.
     playing: Option<JoinHandle<()>>,
     comparer: TapeComparer,
@@ -619,6 +619,8 @@ impl Executor {
             | Command::Annotate(_)
             | Command::Replay { .. }
             | Command::StepReplay
+            | Command::IgnoreInReplay { .. }
+            | Command::AcceptReply { .. }
             | Command::Fork(_)
             | Command::Rewind(_) => self.carry_out_with_tapes(command),
             Command::StopReplay => self.replay.cancel(),

@@ -1,14 +1,21 @@
-//! Sessions for the clients of a tape that is played.
+//! Sessions for the clients of a tape that is played, and what can be done about the tape that was played last.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::envelope::{Author, SessionId, Via};
-use crate::event::Origin;
+use crate::envelope::{Author, Seq, SessionId, Via};
+use crate::event::{Origin, Speed};
+use crate::json::PathPattern;
 use crate::proxy::exchange::Connection;
 use crate::proxy::sessions::SessionTable;
-use crate::tape::play::ClientConnection;
+use crate::tape::accept::LiveReply;
+use crate::tape::compare::Rules;
+use crate::tape::play::{ClientConnection, PlayOptions, StepGate};
 use crate::upstream::UpstreamError;
 
 /// Begins a session of which a tape is the client.
@@ -31,5 +38,77 @@ pub(crate) fn connect<F: FnMut(SessionId) + Send>(
         begun(session);
         let close = async move { table.close(session, "the replay ended").await };
         Ok(ClientConnection { upstream: Arc::new(connection), close: close.boxed() })
+    }
+}
+
+/// The replay that a person began last.
+pub(super) struct LatestReplay {
+    tape: PathBuf,
+    /// A permit has a message go.
+    go: Arc<Semaphore>,
+    ignored: watch::Sender<Vec<PathPattern>>,
+    replies: Arc<Mutex<DifferingReplies>>,
+}
+
+impl Default for LatestReplay {
+    fn default() -> Self {
+        Self::of(PathBuf::new(), Vec::new())
+    }
+}
+
+impl LatestReplay {
+    pub(super) fn of(tape: PathBuf, ignored: Vec<PathPattern>) -> Self {
+        Self { tape, go: Arc::new(Semaphore::new(0)), ignored: watch::Sender::new(ignored), replies: Arc::default() }
+    }
+
+    /// How it is to be played, and what is to be called whenever a step is told.
+    pub(super) fn options(&self, speed: Speed, by_step: bool) -> (PlayOptions, impl FnMut() + Send + use<>) {
+        let ((replies, mut replied), kept) = (mpsc::unbounded_channel(), self.replies.clone());
+        let ignored = self.ignored.subscribe();
+        let rules = Rules { ignore: ignored.borrow().clone(), ..Rules::default() };
+        let steps = Some(StepGate { go: self.go.clone(), is_for_each: by_step });
+        let (ignored, replies) = (Some(ignored), Some(replies));
+        let options = PlayOptions { speed, steps, rules, ignored, replies, ..PlayOptions::default() };
+        let keep = move || {
+            while let Ok(reply) = replied.try_recv() {
+                kept.lock().keep(reply);
+            }
+        };
+        (options, keep)
+    }
+
+    pub(super) fn step(&self) {
+        self.go.add_permits(1);
+    }
+
+    pub(super) fn ignore(&self, tape: &Path, paths: Vec<PathPattern>) {
+        if self.tape == tape {
+            self.ignored.send_replace(paths);
+        }
+    }
+
+    /// What the server answered to a request of that tape, where that was not what the tape has.
+    pub(super) fn reply(&self, tape: &Path, request: Seq) -> Option<LiveReply> {
+        (self.tape == tape).then(|| self.replies.lock().by_request.get(&request).cloned())?
+    }
+}
+
+/// Bytes of replies that are kept.
+const MOST_REPLIES: usize = 64 << 20;
+
+/// Replies that differ, for as long as a person may want to accept them: the first that fit.
+#[derive(Default)]
+struct DifferingReplies {
+    by_request: HashMap<Seq, LiveReply>,
+    bytes: usize,
+}
+
+impl DifferingReplies {
+    fn keep(&mut self, reply: LiveReply) {
+        let bytes = self.bytes + reply.reply.raw().len();
+        if bytes <= MOST_REPLIES {
+            self.bytes = bytes;
+            self.by_request.insert(reply.request, reply);
+        }
     }
 }

@@ -5,19 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Executor;
-use super::replays;
+use super::replays::{self, LatestReplay};
 use crate::control::recorder_elsewhere;
+use crate::envelope::Seq;
 use crate::event::{AnnotateRequest, Command, Event, Level, LogLine, ReplayEvent, Speed, TapeEdit, TapeInfo};
 use crate::journal::Journal;
+use crate::json::{PathPattern, PathPatternError};
 use crate::proxy::front::routes::{Mount, Mounts};
 use crate::store::{KnownTape, Store};
 use crate::tape;
 use crate::tape::Catalogue;
-use crate::tape::play::{PlayOptions, PlayableTape, StepGate, TapeSelection, play};
+use crate::tape::accept::{AcceptedValues, accept};
+use crate::tape::play::{PlayableTape, TapeSelection, play};
 
 /// Reads what is to be played of a tape, and finds the server that it is played at: the one it was made of, or the default.
 pub(super) async fn to_play(
@@ -56,8 +58,10 @@ impl Executor {
             Command::CompareTapes(tapes) => self.compare_tapes(tapes),
             Command::Annotate(request) => self.annotate(request),
             Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
-            Command::Replay { tape, speed, by_step } => self.play(tape, speed, by_step),
-            Command::StepReplay => self.stepping.add_permits(1),
+            Command::Replay { tape, speed, by_step, ignore } => self.play(tape, (speed, by_step), &ignore),
+            Command::StepReplay => self.latest.step(),
+            Command::IgnoreInReplay { tape, paths } => self.latest.ignore(&tape, self.patterns(&paths)),
+            Command::AcceptReply { tape, request } => self.accept_reply(tape, request),
             Command::Fork(asked) => self.fork(asked),
             Command::Rewind(asked) => self.rewind(asked),
             _ => {}
@@ -69,7 +73,28 @@ impl Executor {
     }
 
     fn tend_tape(&mut self, path: PathBuf, edit: TapeEdit) {
+        self.change_tape(path, move |path, _| tape::care::tend(path, &edit));
+    }
+
+    fn accept_reply(&mut self, path: PathBuf, request: Seq) {
+        let reply = self.latest.reply(&path, request);
+        self.change_tape(path, move |path, journal| {
+            let reply = reply.ok_or("what the server answered is not known any more; play it again")?;
+            let AcceptedValues { values, left } = accept(path, &[reply]).map_err(|error| error.to_string())?;
+            journal.publish(Event::Replay(ReplayEvent::Accepted { request, values, left }));
+            Ok(())
+        });
+    }
+
+    /// Changes a tape that is kept here and that nobody records to, one at a time; then lists all, or says why not.
+    fn change_tape(
+        &mut self,
+        path: PathBuf,
+        change: impl FnOnce(&Path, &Journal) -> Result<(), String> + Send + 'static,
+    ) {
+        let closed = self.closed_tapes.clone();
         self.list_tapes_after(move |journal, library| {
+            let _one = closed.alone();
             // No file but those that are listed, whoever the screen is of.
             let is_kept = path.parent() == library;
             // A journal that has ended records nothing.
@@ -78,7 +103,7 @@ impl Executor {
                 true if is_recorded() => Err("a session is being recorded to it".to_owned()),
                 true => match recorder_elsewhere(&path) {
                     Some(entry) => Err(format!("{} records to it; end that session first", entry.words())),
-                    None => tape::care::tend(&path, &edit),
+                    None => change(&path, journal),
                 },
                 false => Err("it is not kept here".to_owned()),
             };
@@ -142,9 +167,9 @@ impl Executor {
         }));
     }
 
-    fn play(&mut self, path: PathBuf, speed: Speed, by_step: bool) {
-        let go = Arc::new(Semaphore::new(0));
-        self.stepping = go.clone();
+    fn play(&mut self, path: PathBuf, (speed, by_step): (Speed, bool), ignore: &[String]) {
+        self.latest = LatestReplay::of(path.clone(), self.patterns(ignore));
+        let (options, mut keep) = self.latest.options(speed, by_step);
         self.play_next(move |mounts, stop| async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
@@ -152,11 +177,19 @@ impl Executor {
                 Ok(found) => found,
                 Err(why) => return failed(why),
             };
-            let steps = Some(StepGate { go, is_for_each: by_step });
-            let options = PlayOptions { speed, steps, ..PlayOptions::default() };
-            let report = |event| journal.publish(Event::Replay(event));
+            let report = |event| {
+                keep();
+                journal.publish(Event::Replay(event));
+            };
             play(tape, replays::connect(mount.table(), |_| ()), options, report, stop).await;
         });
+    }
+
+    /// Those that are paths; of another it is said.
+    fn patterns(&self, paths: &[String]) -> Vec<PathPattern> {
+        let read =
+            |path: &String| path.parse().map_err(|error: PathPatternError| self.warn("replay", error.to_string()));
+        paths.iter().filter_map(|path| read(path).ok()).collect()
     }
 
     fn compare_tapes(&mut self, tapes: Option<[PathBuf; 2]>) {

@@ -551,7 +551,7 @@ impl ReplayProgress {
                 bar.set_message(format!("fail {}", self.failures));
             }
             ReplayEvent::Failed { why } => self.failed = Some(why),
-            ReplayEvent::Finished(_) | ReplayEvent::Waiting(_) => {}
+            ReplayEvent::Finished(_) | ReplayEvent::Waiting(_) | ReplayEvent::Accepted { .. } => {}
         }
     }
 

@@ -195,6 +195,19 @@ pub enum Command {
         /// Each message waits for [`Command::StepReplay`].
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_step: bool,
+        /// Paths of reply values that are not compared.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ignore: Vec<String>,
+    },
+    /// Has the replay of a tape ignore these paths from the next reply on, and no others.
+    IgnoreInReplay {
+        tape: PathBuf,
+        paths: Vec<String>,
+    },
+    /// Has a tape take over what its server answered to this request when it was last played.
+    AcceptReply {
+        tape: PathBuf,
+        request: Seq,
     },
     /// Sends the message now that a replay waits to send.
     StepReplay,

@@ -9,11 +9,23 @@ use crate::envelope::{Seq, SessionId};
 /// How a replay goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ReplayEvent {
-    Started { tape: PathBuf, target: String, steps: usize },
+    Started {
+        tape: PathBuf,
+        target: String,
+        steps: usize,
+    },
     Waiting(StepWait),
     Step(StepReport),
     Finished(ReplaySummary),
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
+    /// The tape has taken over what the server answered to this request: so many values, and what could not be.
+    Accepted {
+        request: Seq,
+        values: usize,
+        left: Vec<String>,
+    },
 }
 
 /// The message that a replay sends next, while it is not let go.

@@ -47,6 +47,7 @@ mod pool;
 mod printed;
 mod redaction;
 mod replay;
+mod replay_by_hand;
 mod replay_live;
 mod replay_sessions;
 mod restart;

@@ -203,8 +203,12 @@ impl Merge {
                 found(owner, Command::Examine(ExamineRequest { call, ..asked }), NO_SESSION)
             }
             Command::Annotate(request) => self.route_annotations(request),
-            Command::Replay { ref tape, .. } => found(self.player_of(tape), command, NO_SERVER),
-            Command::TendTape { ref tape, .. } => found(self.player_of(tape), command, NO_KEEPER),
+            Command::Replay { ref tape, .. } | Command::IgnoreInReplay { ref tape, .. } => {
+                found(self.player_of(tape), command, NO_SERVER)
+            }
+            Command::TendTape { ref tape, .. } | Command::AcceptReply { ref tape, .. } => {
+                found(self.player_of(tape), command, NO_KEEPER)
+            }
             Command::ForwardAll
             | Command::ListTapes
             | Command::StepReplay

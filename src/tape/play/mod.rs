@@ -29,7 +29,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered, SelectAll, StreamExt as _};
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,7 @@ use super::accept::LiveReply;
 use super::compare::{Findings, Rules, RunClocks};
 use crate::envelope::SessionId;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, StepVerdict, StepWait, Timestamp};
+use crate::json::PathPattern;
 use crate::mcp::{meta, method};
 use crate::message::Message;
 use crate::upstream::streamable::StreamPosition;
@@ -62,6 +63,8 @@ pub struct PlayOptions {
     /// How long a reply may take before the step fails; three times what it took when it was recorded, if that is more.
     pub patience: Duration,
     pub on_failure: OnFailure,
+    /// What is no difference from the next reply on, in place of what [`Self::rules`] ignores.
+    pub ignored: Option<watch::Receiver<Vec<PathPattern>>>,
     /// Where replies go that differ.
     pub replies: Option<mpsc::UnboundedSender<LiveReply>>,
     /// Who says when the next message goes out; if `None`, the tape does.
@@ -86,6 +89,7 @@ impl Default for PlayOptions {
             headers: HeaderMap::new(),
             patience: Duration::from_secs(60),
             on_failure: OnFailure::GoOn,
+            ignored: None,
             replies: None,
             steps: None,
             keeps_session: false,

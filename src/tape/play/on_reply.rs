@@ -199,6 +199,9 @@ where
             Ok(recorded) => recorded,
             Err(why) => return self.fail(index, why),
         };
+        if let Some(ignored) = self.options.ignored.as_mut().filter(|it| it.has_changed().unwrap_or(false)) {
+            self.options.rules.ignore.clone_from(&ignored.borrow_and_update());
+        }
         let said = &self.script.sessions[step.session].said;
         let session = &mut self.sessions[step.session];
         let mut found = judge(

@@ -236,6 +236,8 @@ fn look_elsewhere(model: &mut Model, action: Action) {
         Action::Pace => model.tapes.next_speed(),
         Action::StepReplay => tapes::step(model),
         Action::NextFail => tapes::next_fail(model),
+        Action::AcceptReply => tapes::accept_reply(model),
+        Action::IgnorePaths => tapes::ignore_paths(model),
         Action::AskDelete => tapes::ask_delete(model),
         Action::DeleteTape => tapes::delete(model),
         Action::Level => model.log.next_level(),

@@ -22,7 +22,8 @@ pub(super) fn play(model: &mut Model, by_step: bool) {
     if let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) {
         // Who lets each message go needs no pace.
         let speed = if by_step { Speed::Max } else { model.tapes.speed };
-        model.send(Command::Replay { tape, speed, by_step });
+        let ignore = model.tapes.ignored(&tape).to_vec();
+        model.send(Command::Replay { tape, speed, by_step, ignore });
         model.screen = ScreenKind::Tapes;
     }
 }
@@ -43,6 +44,25 @@ pub(super) fn next_fail(model: &mut Model) {
         && !replay.next_fail()
     {
         model.notify("no other step failed");
+    }
+}
+
+/// What the server answered is what the tape expects from now on.
+pub(super) fn accept_reply(model: &mut Model) {
+    let replay = model.tapes.replay.as_ref();
+    let Some((tape, step)) = replay.and_then(|replay| Some((replay.tape.clone(), replay.selected()?))) else { return };
+    let (request, words) = (step.seq, format!("step {}: what the server answered goes onto the tape", step.step));
+    model.notify(words);
+    model.send(Command::AcceptReply { tape, request });
+}
+
+pub(super) fn ignore_paths(model: &mut Model) {
+    let paths = model.tapes.settling_paths().join(", ");
+    let Some((tape, ignored)) = model.tapes.turn_ignored() else { return };
+    let how = if model.tapes.is_settled() { "ignored from here on" } else { "counts again" };
+    model.notify(format!("{how}: {paths}"));
+    if model.tapes.running() {
+        model.send(Command::IgnoreInReplay { tape, paths: ignored });
     }
 }
 

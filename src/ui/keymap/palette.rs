@@ -222,6 +222,8 @@ impl Action {
             Self::Pace => "pace",
             Self::StepReplay => "send-next",
             Self::NextFail => "next-fail",
+            Self::AcceptReply => "accept-reply",
+            Self::IgnorePaths => "ignore-paths",
             Self::AskDelete => "tape-delete",
             Self::Level => "level",
             Self::Group => "group",

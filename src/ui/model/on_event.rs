@@ -18,6 +18,7 @@ use crate::event::{
     BranchedSession, Command, Event, Held, Holding, Landmark, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent,
     TapeComparison, TapeEnd, TapePart,
 };
+use crate::text;
 use crate::ui::host::Exit;
 
 impl Model {
@@ -353,6 +354,13 @@ impl Model {
                     Some(AskedPlay::Rewind(_)) => "not rewound",
                 };
                 self.warn(format!("{what}: {why}"));
+            }
+            ReplayEvent::Accepted { values, left, .. } => {
+                let words = format!("accepted: {} of the tape as the server has it", text::counted(*values, "value"));
+                match &left[..] {
+                    [] => self.notify(words),
+                    left => self.warn(format!("{words}, but not {}", left.join(", "))),
+                }
             }
             ReplayEvent::Started { .. } | ReplayEvent::Waiting(_) | ReplayEvent::Step(_) => {}
         }

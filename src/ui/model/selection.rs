@@ -11,7 +11,7 @@ use super::rule_form::RuleField;
 use super::session_list::SessionRow;
 use super::state::{Model, ScreenKind};
 use crate::envelope::{Direction, Seq};
-use crate::event::{Held, LogLine, RuleStatus, SessionState, StepReport, StepVerdict};
+use crate::event::{Held, LogLine, RuleStatus, SessionState, StepReport};
 use crate::mcp::method::INITIALIZE;
 use crate::message::Kind;
 
@@ -190,7 +190,18 @@ impl Model {
     }
 
     pub(crate) fn has_fails(&self) -> bool {
-        self.tapes.replay.as_ref().is_some_and(|replay| replay.count(StepVerdict::Fail) > 0)
+        self.tapes.replay.as_ref().is_some_and(|replay| replay.failed() > 0)
+    }
+
+    /// Whether the chosen step has a reply that its tape does not expect.
+    pub(crate) fn can_accept(&self) -> bool {
+        let replay = self.tapes.replay.as_ref();
+        let step = replay.and_then(|replay| Some((replay, replay.selected()?)));
+        step.is_some_and(|(replay, step)| !step.differences.is_empty() && !replay.is_accepted(step))
+    }
+
+    pub(crate) fn can_ignore(&self) -> bool {
+        !self.tapes.settling_paths().is_empty()
     }
 
     pub(crate) fn step(&self) -> Option<&StepReport> {

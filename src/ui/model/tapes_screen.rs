@@ -1,7 +1,7 @@
 //! The tapes, and the one that is being played.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use crate::event::{
     ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, StepWait, TapeEnd, TapeInfo, TapePart, TapeSeam,
     Timestamp, branch_order,
 };
+use crate::json::PathPattern;
+use crate::json::path::JsonPath;
 use crate::text;
 
 /// By what the tapes are sorted.
@@ -123,13 +125,16 @@ pub(crate) struct TapesScreen {
     pub(crate) order: TapeOrder,
     /// The order is turned around.
     turned: bool,
+    /// Paths of replies that do not count when a tape is played from here.
+    ignored: HashMap<PathBuf, Vec<String>>,
 }
 
 impl Default for TapesScreen {
     fn default() -> Self {
         let (order, place) = (TapeOrder::default(), ListCursor::default());
         let (speed, depths, needs) = (Speed::Max, Vec::new(), TapeNeeds::default());
-        Self { list: None, depths, needs, place, goal: None, replay: None, speed, order, turned: false }
+        let (turned, ignored) = (false, HashMap::new());
+        Self { list: None, depths, needs, place, goal: None, replay: None, speed, order, turned, ignored }
     }
 }
 
@@ -237,6 +242,8 @@ pub(crate) struct ReplayRun {
     pub(crate) waiting: Option<ShownWait>,
     /// The cursor was moved by hand: it no longer goes with the newest step.
     pub(crate) unfollowed: bool,
+    /// Requests whose replies the tape has taken over.
+    accepted: HashSet<Seq>,
 }
 
 impl ReplayRun {
@@ -246,6 +253,23 @@ impl ReplayRun {
 
     pub(crate) fn count(&self, verdict: StepVerdict) -> usize {
         self.reports.iter().filter(|report| report.verdict == verdict).count()
+    }
+
+    pub(crate) fn is_accepted(&self, step: &StepReport) -> bool {
+        self.accepted.contains(&step.seq)
+    }
+
+    /// Whether it failed, and the tape still expects what it did.
+    fn is_failed(&self, step: &StepReport) -> bool {
+        step.verdict == StepVerdict::Fail && !self.is_accepted(step)
+    }
+
+    pub(crate) fn failed(&self) -> usize {
+        self.reports.iter().filter(|step| self.is_failed(step)).count()
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.len()
     }
 
     /// Steps that were taken: of a run that was stopped, those after the last that was played are only told.
@@ -272,7 +296,7 @@ impl ReplayRun {
     pub(crate) fn next_fail(&mut self) -> bool {
         let len = self.reports.len();
         let after = (1..len).map(|by| (self.place.cursor + by) % len);
-        let found = { after }.find(|at| self.reports[*at].verdict == StepVerdict::Fail);
+        let found = { after }.find(|at| self.is_failed(&self.reports[*at]));
         if let Some(position) = found {
             self.place.cursor = position;
             self.unfollowed = true;
@@ -341,17 +365,58 @@ impl TapesScreen {
         self.replay.as_ref().filter(|replay| replay.runs())?.waiting.as_ref()
     }
 
+    /// The paths that do not count when this tape is played.
+    pub(crate) fn ignored(&self, tape: &Path) -> &[String] {
+        self.ignored.get(tape).map_or(&[], Vec::as_slice)
+    }
+
+    /// The paths that would settle the chosen step: those of its differences, else those by which it passed.
+    pub(crate) fn settling_paths(&self) -> Vec<String> {
+        let Some((replay, step)) = self.replay.as_ref().and_then(|replay| Some((replay, replay.selected()?))) else {
+            return Vec::new();
+        };
+        let patterns = step.differences.iter().filter_map(|it| Some(it.path.parse::<JsonPath<'_>>().ok()?.pattern()));
+        let mut paths: Vec<_> = patterns.filter(|path| !path.is_empty()).collect();
+        paths.dedup();
+        if step.differences.is_empty() {
+            paths = self.ignored(&replay.tape).to_vec();
+            paths.retain(|path| step.excused.iter().any(|it| it.kind == IGNORED && covers(path, &it.path)));
+        }
+        paths
+    }
+
+    /// Whether all that differs in the chosen step is ignored from here on.
+    pub(crate) fn is_settled(&self) -> bool {
+        let (paths, tape) = (self.settling_paths(), self.replay.as_ref().map(|replay| &replay.tape));
+        let ignored = tape.map_or(&[][..], |tape| self.ignored(tape));
+        !paths.is_empty() && paths.iter().all(|path| ignored.contains(path))
+    }
+
+    /// Ignores what differs in the chosen step, or, where it is ignored, has it count again. Returns its tape, and what is ignored now.
+    pub(crate) fn turn_ignored(&mut self) -> Option<(PathBuf, Vec<String>)> {
+        let (paths, is_settled) = (self.settling_paths(), self.is_settled());
+        let tape = self.replay.as_ref().map(|replay| replay.tape.clone())?;
+        let ignored = self.ignored.entry(tape.clone()).or_default();
+        ignored.retain(|path| !paths.contains(path));
+        if !is_settled {
+            ignored.extend(paths);
+        }
+        Some((tape, ignored.clone()))
+    }
+
     pub(crate) fn on_event(&mut self, event: ReplayEvent, now: Timestamp) {
         match (event, &mut self.replay) {
             (ReplayEvent::Started { tape, target, steps }, _) => {
                 let (reports, place) = (Vec::new(), ListCursor::default());
-                let (end, waiting, unfollowed) = (None, None, false);
-                self.replay = Some(ReplayRun { tape, target, steps, reports, end, place, waiting, unfollowed });
+                let (end, waiting, unfollowed, accepted) = (None, None, false, HashSet::new());
+                let run = ReplayRun { tape, target, steps, reports, end, place, waiting, unfollowed, accepted };
+                self.replay = Some(run);
             }
             (ReplayEvent::Waiting(wait), Some(replay)) => replay.waiting = Some(ShownWait::of(wait, now)),
             (ReplayEvent::Step(report), Some(replay)) => replay.step(report),
             (ReplayEvent::Finished(summary), Some(replay)) => replay.end = Some(Ok(summary)),
             (ReplayEvent::Failed { why }, Some(replay)) => replay.end = Some(Err(why)),
+            (ReplayEvent::Accepted { request, .. }, Some(replay)) => drop(replay.accepted.insert(request)),
             (_, None) => {}
         }
     }
@@ -371,6 +436,14 @@ impl TapesScreen {
             Speed::Times(times) => format!("x{times}"),
         }
     }
+}
+
+/// What [`Excused::kind`](crate::event::Excused::kind) is where a person had it ignored.
+const IGNORED: &str = "ignored";
+
+fn covers(pattern: &str, path: &str) -> bool {
+    let (pattern, path) = (pattern.parse::<PathPattern>(), path.parse::<JsonPath<'_>>());
+    matches!((pattern, path), (Ok(pattern), Ok(path)) if pattern.covers(&path))
 }
 
 /// The server by its own name, else where it is.

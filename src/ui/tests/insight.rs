@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::rig::{Rig, World, busy, text_result};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
-use crate::event::{CallStanding, Command, Event, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait};
+use crate::event::{
+    CallStanding, Command, Event, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait,
+};
 
 #[test]
 fn folded_replies_are_no_messages_of_a_shadow() {
@@ -68,6 +70,70 @@ fn replay_says_what_it_waits_for_and_a_key_lets_it_go() {
     let Some(ReplayEvent::Step(last)) = super::pictures::replay().pop() else { panic!("no step") };
     rig.on_event(Event::Replay(ReplayEvent::Step(StepReport { step: 6, ..last })));
     assert!(!rig.picture().contains("sends the next"), "{}", rig.picture());
+}
+
+fn failed_step() -> Rig {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    rig.on_event(Event::Tapes(super::rig::tapes()));
+    for event in super::pictures::replay() {
+        rig.on_event(Event::Replay(event));
+    }
+    rig.press("n tab");
+    rig.commands();
+    rig
+}
+
+#[test]
+fn step_that_differs_is_accepted() {
+    let mut rig = failed_step();
+    let asked = rig.press("u").commands().pop();
+    assert!(matches!(asked, Some(Command::AcceptReply { tape, request: Seq(3) }) if tape.ends_with("demo.tape.jsonl")));
+    let done = ReplayEvent::Accepted { request: Seq(3), values: 1, left: Vec::new() };
+    rig.on_event(Event::Replay(done));
+    let picture = rig.picture();
+    for expected in ["accepted: 1 value of the tape", "fail 0", "accepted 1", "the tape expects now what was got"] {
+        assert!(picture.contains(expected), "no `{expected}` in {picture}");
+    }
+    assert!(rig.press("u").commands().is_empty(), "once is enough");
+    assert!(rig.press("n").picture().contains("there is nothing here for that"), "{}", rig.picture());
+}
+
+#[test]
+fn paths_that_differ_are_ignored_until_they_count_again() {
+    let mut rig = failed_step();
+    let ignored = |command| match command {
+        Some(Command::IgnoreInReplay { paths, .. }) => paths,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ignored(rig.press("i").commands().pop()), [".result.content[*].text"]);
+    let picture = rig.picture();
+    assert!(picture.contains("ignores 1 path") && picture.contains("; ignored from here on"), "{picture}");
+    rig.on_event(Event::Replay(ReplayEvent::Finished(ReplaySummary::default())));
+    rig.press("q");
+    let asked = rig.press("r").commands().pop();
+    assert!(matches!(asked, Some(Command::Replay { ignore, .. }) if ignore == [".result.content[*].text"]));
+    // Of another tape everything counts.
+    let asked = rig.press("j r").commands().pop();
+    assert!(matches!(asked, Some(Command::Replay { ignore, .. }) if ignore.is_empty()));
+    // It passed, and says by what.
+    let mut events = super::pictures::replay();
+    let Some(ReplayEvent::Step(step)) = events.get_mut(3) else { panic!("no step") };
+    let excused = step.differences.drain(..).map(|it| Excused {
+        path: it.path,
+        kind: "ignored".to_owned(),
+        count: 1,
+        expected: it.expected,
+        got: it.got,
+    });
+    step.excused = excused.collect();
+    (step.verdict, step.why) = (StepVerdict::Pass, None);
+    events.truncate(4);
+    events.into_iter().for_each(|event| rig.on_event(Event::Replay(event)));
+    rig.press("tab");
+    assert!(ignored(rig.press("i").commands().pop()).is_empty());
+    let picture = rig.picture();
+    assert!(picture.contains("counts again: .result.content[*].text") && !picture.contains("ignores 1"), "{picture}");
 }
 
 /// What is new in a world after the one of `busy`.

@@ -247,6 +247,10 @@ pub(super) const PLACES: &[Scene] = &[
             rig.on_event(Event::Replay(event));
         }
     }),
+    ("a step that differs", |rig| {
+        played(rig);
+        rig.press("tab");
+    }),
     ("line of no message", |rig| {
         events(rig);
         rig.press("k k k");

@@ -151,9 +151,13 @@ pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::Detail;
     let Some(replay) = &model.tapes.replay else { return };
     let title = format!(" {} as client > {} ", tape_title(&replay.tape), replay.target);
-    let room = usize::from(area.width).saturating_sub(4);
+    let ignored = match model.tapes.ignored(&replay.tape).len() {
+        0 => Line::default(),
+        ignored => styled(model, Role::Dim, format!(" ignores {} ", text::counted(ignored, "path"))).into(),
+    };
+    let room = usize::from(area.width).saturating_sub(4 + ignored.width());
     let title = text::fit_ends(&text::sanitize(&title), room);
-    let block = pane(model, focused, styled(model, Role::Strong, title), Line::default());
+    let block = pane(model, focused, styled(model, Role::Strong, title), ignored);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
@@ -161,14 +165,14 @@ pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     put(frame, inner, 1, wait_line(model, width).unwrap_or_else(|| step_header(model, width)));
     let rows = step_rows(usize::from(inner.height));
     for (line, (at, step)) in replay.reports.iter().enumerate().skip(replay.place.top).take(rows).enumerate() {
-        let mut cells = step_line(model, step, width);
+        let mut cells = step_line(model, (replay, step), width);
         if at == replay.place.cursor {
             cells = cursor_row(model, &cells, focused, width);
         }
         put(frame, inner, line + 2, cells);
     }
     if let Some(step) = replay.selected() {
-        draw_differences(model, step, frame, inner, rows + 2);
+        draw_differences(model, (replay, step), frame, inner, rows + 2);
     }
 }
 
@@ -177,7 +181,7 @@ fn progress(model: &Model, replay: &ReplayRun, width: usize) -> Line<'static> {
     let (done, all) = (replay.done(), replay.steps.max(replay.reports.len()));
     let bar = (width / 4).clamp(8, 30);
     let full = (bar * done).checked_div(all).unwrap_or(bar);
-    let failed = replay.count(StepVerdict::Fail);
+    let failed = replay.failed();
     let percent = (done * 100).checked_div(all).unwrap_or(100);
     let mut spans = vec![
         Span::raw(" "),
@@ -188,6 +192,9 @@ fn progress(model: &Model, replay: &ReplayRun, width: usize) -> Line<'static> {
         styled(model, if failed > 0 { Role::Bad } else { Role::Dim }, format!("fail {failed}  ")),
         styled(model, Role::Dim, format!("skip {}  ", replay.count(StepVerdict::Skip))),
     ];
+    if replay.accepted() > 0 {
+        spans.push(styled(model, Role::Good, format!("accepted {}  ", replay.accepted())));
+    }
     match &replay.end {
         None => spans.push(styled(model, Role::Accent, "running")),
         Some(Ok(summary)) if summary.stopped => {
@@ -223,8 +230,9 @@ fn step_header(model: &Model, width: usize) -> Line<'static> {
     Line::styled(short(&text, width), style(model, Role::Dim))
 }
 
-fn step_line(model: &Model, step: &StepReport, width: usize) -> Line<'static> {
+fn step_line(model: &Model, (replay, step): (&ReplayRun, &StepReport), width: usize) -> Line<'static> {
     let (word, role) = match step.verdict {
+        StepVerdict::Fail if replay.is_accepted(step) => ("accept", Role::Good),
         StepVerdict::Pass => ("pass", Role::Good),
         StepVerdict::Fail => ("FAIL", Role::Bad),
         StepVerdict::Skip => ("skip", Role::Dim),
@@ -248,13 +256,22 @@ fn step_line(model: &Model, step: &StepReport, width: usize) -> Line<'static> {
     ])
 }
 
-fn draw_differences(model: &Model, step: &StepReport, frame: &mut Frame<'_>, area: Rect, from: usize) {
+fn draw_differences(
+    model: &Model,
+    (replay, step): (&ReplayRun, &StepReport),
+    frame: &mut Frame<'_>,
+    area: Rect,
+    from: usize,
+) {
     let width = usize::from(area.width);
     let line = theme(model).glyphs().line;
     let title = format!("{line} Step {}: expected - got + ", step.step);
     let rule = line.repeat(width.saturating_sub(text::width(&title)));
     put(frame, area, from, styled(model, Role::Dim, title + &rule));
+    let settled = format!("{}; ignored from here on", step.why.as_deref().unwrap_or_default());
     let words = match (&step.why, step.verdict) {
+        _ if replay.is_accepted(step) => "accepted: the tape expects now what was got",
+        (Some(_), StepVerdict::Fail) if model.tapes.is_settled() => &settled,
         (Some(why), _) => why.as_str(),
         (None, StepVerdict::Pass) if step.excused.is_empty() => "as recorded",
         (None, StepVerdict::Pass) => "as recorded, but for what changes from run to run",

@@ -174,8 +174,8 @@ async fn play_at(tape: PlayableTape, options: PlayOptions, refused: &[usize], br
     };
     let report = |event| match event {
         ReplayEvent::Step(step) => steps.push(step),
-        ReplayEvent::Started { .. } | ReplayEvent::Waiting(_) | ReplayEvent::Finished(_) => {}
         ReplayEvent::Failed { why } => panic!("{why}"),
+        _ => {}
     };
     play(tape, open, options, report, CancellationToken::new()).await;
     steps.sort_by_key(|step| step.step);
