@@ -61,6 +61,14 @@ impl PagerSubject {
     fn is_followed(&self) -> bool {
         matches!(self, Self::Timeline(SessionPart::Newest(_)) | Self::Sequence(SessionPart::Newest(_)))
     }
+
+    /// The message that it is around.
+    fn middle(&self) -> Option<Seq> {
+        match self {
+            Self::Timeline(SessionPart::Around(near)) | Self::Sequence(SessionPart::Around(near)) => Some(*near),
+            _ => None,
+        }
+    }
 }
 
 /// Which messages of a session a text is about, where that has too many.
@@ -86,6 +94,8 @@ pub(crate) struct Pager {
     width: usize,
     pub(crate) top: usize,
     pub(crate) height: usize,
+    /// The message that is to come into sight, until the height of the window is known.
+    goal: Option<Seq>,
 }
 
 impl Pager {
@@ -100,13 +110,24 @@ impl Pager {
             width: 0,
             top: 0,
             height: 0,
+            goal: None,
         }
     }
 
-    /// A text on something that goes on; what is followed is read from its end.
+    /// A text on something that goes on; what is followed is read from its end, what is around a message from there.
     pub(crate) fn on(subject: PagerSubject, title: String, text: String) -> Self {
         let top = if subject.is_followed() { usize::MAX } else { 0 };
-        Self { subject, top, ..Self::new(title, text) }
+        Self { goal: subject.middle(), subject, top, ..Self::new(title, text) }
+    }
+
+    /// The line of the message that the text is around; of a reply without one, that of what it answers.
+    pub(crate) fn middle(&self) -> Option<usize> {
+        self.line_of(self.subject.middle()?)
+    }
+
+    fn line_of(&self, message: Seq) -> Option<usize> {
+        let number = |line: &String| message_of(line)?.strip_prefix('#')?.parse().ok().map(Seq);
+        self.lines.iter().rposition(|line| number(line).is_some_and(|it| it <= message))
     }
 
     /// Takes another text in its place. Who is at its end stays there; who reads elsewhere keeps the message at the top in sight,
@@ -134,6 +155,9 @@ impl Pager {
             self.break_lines();
         }
         self.height = height;
+        if let Some(line) = self.goal.take().and_then(|goal| self.line_of(goal)) {
+            self.top = line.saturating_sub(height / 2);
+        }
         self.top = self.top.min(self.lines.len().saturating_sub(height));
     }
 

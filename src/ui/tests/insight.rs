@@ -240,6 +240,11 @@ fn part_of_a_long_session_says_that_it_is_one_and_has_the_message_at_the_cursor(
     for keys in ["g d", "g t"] {
         let picture = rig.press("esc : 9 9 9 3 0 0 enter").press(keys).picture();
         assert!(picture.contains(", 500 of 12") && picture.contains("around #999300"), "{picture}");
+        // In the title, and in the middle of the window.
+        let lines: Vec<_> = picture.lines().collect();
+        let at = lines.iter().rposition(|line| line.contains("#999300 "));
+        assert!(at.is_some_and(|at| (12..24).contains(&at)), "{keys}: {picture}");
+        let picture = rig.press("g").picture();
         assert!(picture.contains("#999051"), "{keys}: half of them before it: {picture}");
     }
     let picture = rig.press("esc : 1 0 0 0 2 0 0 enter g t").picture();

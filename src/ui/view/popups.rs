@@ -171,8 +171,10 @@ pub(super) fn draw_pager(model: &Model, pager: &Pager, frame: &mut Frame<'_>) {
     let title = format!("{}  {} chars, {lines}", pager.title, grouped(size as u64));
     let inner = popup(model, frame, area, &title);
     let shown = pager.lines.iter().skip(pager.top).take(usize::from(inner.height));
+    let middle = pager.middle();
     for (row, line) in shown.enumerate() {
         let role = match line.as_bytes().first() {
+            _ if middle == Some(pager.top + row) => Role::Strong,
             Some(b'-') if pager.is_diff => Role::Bad,
             Some(b'+') if pager.is_diff => Role::Good,
             _ => Role::Plain,
