@@ -365,14 +365,20 @@ pub struct Held {
     pub since: Timestamp,
     #[serde(default)]
     pub deadline: Option<HoldDeadline>,
+    /// A program decides on it, nobody knows when.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_asked: bool,
 }
 
 impl Held {
-    /// Whether a person can do something about it. What goes on by itself in a moment, as a rule that plays a slow network has it,
-    /// is gone before anybody has read that it is held.
-    pub fn awaits_person(&self) -> bool {
+    /// Whether a person can do something about it by now. What goes on by itself in a moment, as a rule that plays a slow network or a
+    /// program has it, is gone before anybody has read that it is held.
+    pub fn awaits_person(&self, now: Timestamp) -> bool {
         const MOMENT: u64 = 1_000_000;
-        self.deadline.is_none_or(|deadline| deadline.after > MOMENT)
+        match self.deadline {
+            Some(deadline) => deadline.after > MOMENT,
+            None => !self.is_asked || now.0.saturating_sub(self.since.0) >= MOMENT,
+        }
     }
 }
 

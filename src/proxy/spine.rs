@@ -371,12 +371,14 @@ impl Proxy {
         let since = Instant::now();
         let mut described = in_flight.envelope.clone();
         described.held = Some(0);
+        let is_asked = matches!(deadline, Some(Deadline::Ruling(_)));
         let hold = self.gate.hold(|ticket| Held {
             ticket,
             envelope: described,
             reason,
             since: Timestamp::now(),
             deadline: end,
+            is_asked,
         });
         self.journal.publish(Event::Held(hold.held().clone()));
         let parked = Some(ParkedMessage { in_flight, since });

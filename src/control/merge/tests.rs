@@ -64,6 +64,7 @@ fn held(ticket: u64, seq: u64) -> Event {
         reason: String::new(),
         since: Timestamp(0),
         deadline: None,
+        is_asked: false,
     }))
 }
 

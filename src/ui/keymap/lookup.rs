@@ -166,7 +166,9 @@ pub(crate) fn way_out(model: &Model) -> Option<&'static str> {
 /// The key line: what works here and now, most useful first. Of a key that two contexts know, only the inner one.
 pub(crate) fn hints(model: &Model) -> Vec<(&'static str, &'static str)> {
     let mut hints: Vec<(&str, &str)> = Vec::new();
-    for context in contexts(model) {
+    // What is held for a moment takes its keys with it, and would have the line change with each message.
+    let is_brief = model.held_here().is_some_and(|held| !model.awaits_person(held));
+    for context in contexts(model).into_iter().filter(|context| *context != KeyContext::Held || !is_brief) {
         for (binding, keys) in bindings(&model.settings.keys, context) {
             let is_in_bar = model.viewport.bar && matches!(binding.action, Action::Screen(_));
             let is_shown = !is_in_bar && !binding.hint.is_empty() && (binding.when)(model);

@@ -38,7 +38,7 @@ impl Model {
         }
         let is_last =
             |held: &&Arc<Held>| self.client_clock(held).is_some_and(|clock| clock.state() == ClockState::Last);
-        let last: Vec<Ticket> = self.observed.awaiting().filter(is_last).map(|held| held.ticket).collect();
+        let last: Vec<Ticket> = self.observed.awaiting(self.now).filter(is_last).map(|held| held.ticket).collect();
         let is_news = last.iter().any(|ticket| !self.rung.contains(ticket));
         self.rung = last;
         if is_news {

@@ -96,8 +96,8 @@ impl ObservedState {
     }
 
     /// Held messages that a person can do something about, oldest first.
-    pub(crate) fn awaiting(&self) -> impl Iterator<Item = &Arc<Held>> {
-        self.held.values().filter(|held| held.awaits_person())
+    pub(crate) fn awaiting(&self, now: Timestamp) -> impl Iterator<Item = &Arc<Held>> {
+        self.held.values().filter(move |held| held.awaits_person(now))
     }
 
     fn settle(&mut self, ticket: Ticket) -> Option<TouchedRow> {
@@ -118,7 +118,7 @@ impl ObservedState {
         if let Some(held) = self.settling.remove(&envelope.seq).or(held) {
             self.learn_patience(envelope);
             // What a rule delays by a moment does not push out what people decided.
-            if held.awaits_person() {
+            if held.awaits_person(now) {
                 self.released.push_front(ReleasedHold { envelope: envelope.clone() });
                 self.released.truncate(RELEASED);
             }

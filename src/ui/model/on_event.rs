@@ -16,7 +16,7 @@ use super::tapes_screen::{AskedPlay, OpenTape};
 use crate::envelope::{Envelope, Outcome, Seq, SessionId};
 use crate::event::{
     BranchedSession, Command, Event, Held, Holding, Landmark, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent,
-    TapeComparison, TapeEnd, TapePart,
+    TapeComparison, TapeEnd, TapePart, Timestamp,
 };
 use crate::text;
 use crate::ui::host::Exit;
@@ -187,7 +187,7 @@ impl Model {
 
     fn is_brief_delay(&self, envelope: &Envelope) -> bool {
         let hold = self.observed.hold_before(envelope.seq).filter(|_| envelope.was_sent());
-        hold.is_some_and(|held| !held.awaits_person()) && !envelope.outcome.is_of_operator()
+        hold.is_some_and(|held| !held.awaits_person(self.now)) && !envelope.outcome.is_of_operator()
     }
 
     fn on_shadow_event(&mut self, event: ShadowEvent) {
@@ -210,8 +210,16 @@ impl Model {
     /// What is held for a person while nothing else is.
     fn first_held(&self, event: &Event) -> Option<Arc<Held>> {
         let Event::Held(held) = event else { return None };
-        let is_first = self.resync.rebuild.is_none() && self.observed.awaiting().next().is_none();
-        (held.awaits_person() && is_first).then(|| held.clone())
+        let is_first = self.resync.rebuild.is_none() && self.observed.awaiting(self.now).next().is_none();
+        (held.awaits_person(self.now) && is_first).then(|| held.clone())
+    }
+
+    /// What a program was to decide on in a moment, and has not: that waits for a person by now, which is said if nothing else did
+    /// before. Returns whether it was.
+    pub(super) fn call_for_undecided(&mut self, before: Timestamp) -> bool {
+        let is_first = self.screen != ScreenKind::Queue && self.observed.awaiting(before).next().is_none();
+        let held = self.observed.awaiting(self.now).next().filter(|_| is_first).cloned();
+        held.inspect(|held| self.notify_first_held(held)).is_some()
     }
 
     /// What a person who has never held anything needs to know.

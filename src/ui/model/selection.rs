@@ -72,7 +72,9 @@ impl Model {
     }
 
     pub(crate) fn can_resend(&self) -> bool {
-        self.screen == ScreenKind::Messages && self.held_here().is_none() && self.request_here().is_some()
+        // One that is held for a moment has passed before it could be read that it is not to be sent again.
+        let is_free = self.held_here().is_none_or(|held| !self.awaits_person(held));
+        self.screen == ScreenKind::Messages && is_free && self.request_here().is_some()
     }
 
     /// The cursor is on a value of a message that can still go out: a held one, or a request.
@@ -97,6 +99,11 @@ impl Model {
     pub(crate) fn can_pause(&self) -> bool {
         let can = |row: &SessionRow| matches!(row.session.state, SessionState::Active | SessionState::Paused);
         self.session_under_cursor().is_some_and(can)
+    }
+
+    /// Whether a person can do something about what is held.
+    pub(crate) fn awaits_person(&self, held: &Held) -> bool {
+        held.awaits_person(self.now)
     }
 
     /// Whether the server of the session under the cursor can be restarted: only a command can.

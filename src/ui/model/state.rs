@@ -9,7 +9,7 @@ use super::compare_screen::CompareScreen;
 use super::motion::ListCursor;
 use super::resync::Resync;
 use crate::envelope::{Envelope, SessionId};
-use crate::event::{Command, OnQuit, Progress, Ticket, Timestamp};
+use crate::event::{Command, Held, OnQuit, Progress, Ticket, Timestamp};
 use crate::message::Kind;
 
 use super::detail::{Detail, MessageNotes};
@@ -225,6 +225,7 @@ impl Model {
             self.notice = None;
             self.dirty = true;
         }
+        self.dirty |= self.call_for_undecided(before);
         self.retry_resync();
         self.ring();
         std::mem::take(&mut self.effects)
@@ -262,10 +263,12 @@ impl Model {
         let (rows, list) = (&self.observed.rows, &self.live);
         let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
         let open = seen.filter_map(|row| self.open_age(&row)).map(|age| self.now.0.saturating_sub(age));
-        let held = self.observed.held.values().map(|held| held.since.0);
+        // Of what a program decides on, that it has not is to be said on every screen.
+        let calls = |held: &Held| held.is_asked && self.now.0.saturating_sub(held.since.0) < 2_000_000;
         let own = self.own_call().filter(|call| call.waits()).map(|call| call.since.0);
         let rings = self.settings.bell;
-        let held = held.filter(move |_| shown || rings);
+        let held = self.observed.held.values().filter(move |held| shown || rings || calls(held));
+        let held = held.map(|held| held.since.0);
         open.filter(move |_| shown).chain(held).chain(oldest).chain(own)
     }
 

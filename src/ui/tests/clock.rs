@@ -141,9 +141,14 @@ fn delay_of_a_moment_calls_nobody() {
         let mut rig = Rig::with(120, 36, &Settings { bell: true, ..Settings::default() });
         rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
         let mut world = World::new();
+        let earlier = world.call(1, 43, "look", "{}");
+        rig.on_event(Event::Passed(Arc::new(earlier)));
         let call = world.call(1, 44, "book", "{}");
+        let keys = |picture: &str| picture.lines().last().unwrap_or_default().to_owned();
+        let before = keys(&rig.picture());
         rig.on_event(at(1, after, call.clone()));
         let picture = rig.picture();
+        assert_eq!(keys(&picture) != before, is_news, "{after:?}: {picture}");
         for part in ["book is held:", "HOLD 1 held", "2 queue 1"] {
             assert_eq!(picture.contains(part), is_news, "{after:?} {part}: {picture}");
         }
@@ -162,6 +167,38 @@ fn delay_of_a_moment_calls_nobody() {
         rig.on_event(at(3, None, world.call(1, 46, "cancel", "{}")));
         let picture = rig.picture();
         assert!(picture.contains("cancel is held:") && picture.contains("HOLD 1 held"), "{picture}");
+    }
+}
+
+/// A program decides on it, mostly in milliseconds: that it has not after a moment is news, on every screen.
+#[test]
+fn message_that_a_program_decides_on_calls_after_a_moment() {
+    for (screen, is_told) in [("1", true), ("5", true), ("2", false)] {
+        let mut rig = Rig::with(120, 36, &Settings::default());
+        rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+        rig.press(screen);
+        let mut world = World::new();
+        let mut ask = |rig: &mut Rig, ticket: u64| {
+            let call = world.call(1, 44, "book", "{}");
+            let Event::Held(mut it) = held(ticket, call.clone(), 0) else { unreachable!() };
+            let it = Arc::make_mut(&mut it);
+            (it.is_asked, it.since) = (true, rig.model.now);
+            rig.on_event(Event::Held(Arc::new(it.clone())));
+            call
+        };
+        let call = ask(&mut rig, 1);
+        let picture = rig.picture();
+        assert!(!picture.contains("is held:") && !picture.contains("HOLD 1 held"), "{picture}");
+        rig.on_event(Event::Settled { ticket: Ticket(1) });
+        rig.on_event(Event::Passed(Arc::new(Envelope { held: Some(3_000), ..call })));
+        assert!(!rig.press("2").picture().contains("Released"), "{}", rig.picture());
+        rig.press(screen);
+        ask(&mut rig, 2);
+        assert!(rig.model.next_tick().is_some(), "{screen}");
+        rig.model.tick(rig.model.now.plus_micros(1_000_000));
+        let picture = rig.picture();
+        assert!(picture.contains("HOLD 1 held"), "{screen}: {picture}");
+        assert_eq!(picture.contains("is held:"), is_told, "{screen}: {picture}");
     }
 }
 

@@ -245,6 +245,7 @@ pub(crate) fn held(ticket: u64, envelope: Envelope, seconds: u64) -> Event {
         reason: "~tool write_file|git_.*".to_owned(),
         since,
         deadline: None,
+        is_asked: false,
     }))
 }
 

@@ -189,7 +189,14 @@ fn ages_are_drawn_each_second() {
     let now = rig.model.now;
     let call = World::new().call(1, 1, "search", "{}");
     let reason = "~all".to_owned();
-    rig.on_event(Event::Held(Arc::new(Held { ticket: Ticket(1), envelope: call, reason, since: now, deadline: None })));
+    rig.on_event(Event::Held(Arc::new(Held {
+        ticket: Ticket(1),
+        envelope: call,
+        reason,
+        since: now,
+        deadline: None,
+        is_asked: false,
+    })));
     rig.model.take_dirty();
     let due = rig.model.next_tick().expect("its age is on the screen");
     assert!(due <= Duration::from_secs(1), "{due:?}");

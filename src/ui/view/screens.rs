@@ -76,7 +76,7 @@ fn tab(model: &Model, key: &str, name: &str, screen: ScreenKind, form: TabForm) 
 fn badge(model: &Model, screen: ScreenKind) -> String {
     let count = match screen {
         ScreenKind::Messages if model.screen != screen => model.live_unseen() as u64,
-        ScreenKind::Queue => model.observed.awaiting().count() as u64,
+        ScreenKind::Queue => model.observed.awaiting(model.now).count() as u64,
         ScreenKind::Events => model.log.unread as u64,
         _ => 0,
     };

@@ -63,7 +63,7 @@ fn badges(model: &Model) -> Vec<Span<'static>> {
         let text = with_keys(&model.settings.keys, &text);
         spans.push(styled(model, Role::HeldBadge, text));
     }
-    let held = model.observed.awaiting().count();
+    let held = model.observed.awaiting(model.now).count();
     match (model.observed.holding.on, held) {
         (_, 1..) => spans.push(styled(model, Role::HeldBadge, format!(" HOLD {held} held "))),
         (true, 0) => spans.push(styled(model, Role::Held, " HOLD on ")),
@@ -128,7 +128,7 @@ pub(super) fn duration(micros: u64) -> String {
 /// All there is to say in a window of a few cells.
 pub(super) fn draw_tiny(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let (rows, _) = model.messages();
-    let held = model.observed.awaiting().count();
+    let held = model.observed.awaiting(model.now).count();
     let text = format!(
         "{held} held  {} err  {} msgs  {:.1}/s",
         model.observed.stats.errors,
