@@ -170,6 +170,10 @@ do = { block = { code = 1, mesage = \"x\" } }
 name = \"c\"
 when = \"~q\"
 do = \"answer\"
+[[rule]]
+name = \"\"
+when = 1
+do = \"hold\"
 ";
     let faults = read(text, &SavedFilters::default()).err().expect("it is wrong");
     let told: Vec<String> = faults
@@ -192,6 +196,8 @@ do = \"answer\"
             "14: unknown key `wen`; did you mean `when`?",
             "18: unknown key `mesage`; did you mean `message`?",
             "22: `answer` needs more, such as `{ answer = { result = { content = [] } } }`",
+            "24: `name` must not be empty",
+            "25: `when` is a text",
         ]
     );
     assert!(read("[[rule]\n", &SavedFilters::default()).is_err());

@@ -204,8 +204,11 @@ impl RuleReader<'_> {
 
     fn text(&mut self, table: &DeTable<'_>, key: &str) -> Option<String> {
         let given = table.get(key)?;
-        let read = given.get_ref().as_str().filter(|text| !text.is_empty());
-        self.keep(given.span(), read.map(str::to_owned).ok_or_else(|| format!("`{key}` is a text")))
+        let read = match given.get_ref().as_str() {
+            Some("") => Err(format!("`{key}` must not be empty")),
+            read => read.map(str::to_owned).ok_or_else(|| format!("`{key}` is a text")),
+        };
+        self.keep(given.span(), read)
     }
 
     fn is_on(&mut self, table: &DeTable<'_>) -> bool {

@@ -12,6 +12,10 @@ use crate::ui::model::tapes_screen::tape_title;
 
 pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
     let mut prompt = Prompt::new(asked, &suggested(model, asked));
+    if asked == PromptKind::Pipe {
+        // The last command once more, or another in its place.
+        prompt.line = InputLine::selected(&model.piped);
+    }
     prompt.before.clone_from(&model.list().filter);
     if asked == PromptKind::Search {
         prompt.searched = model.search.take();
@@ -191,10 +195,7 @@ fn suggested(model: &Model, asked: PromptKind) -> String {
         PromptKind::Filter => model.list().filter.as_ref().map(|(text, _)| text.clone()).unwrap_or_default(),
         PromptKind::Hold if model.observed.holding.filter.is_empty() => HOLD_SUGGESTION.to_owned(),
         PromptKind::Hold => model.observed.holding.filter.clone(),
-        PromptKind::Pipe => model.piped.clone(),
         PromptKind::TapeName => model.tapes.selected().map(|tape| tape_title(&tape.path)).unwrap_or_default(),
-        PromptKind::Command | PromptKind::Search | PromptKind::Value | PromptKind::Comment | PromptKind::TapeNote => {
-            String::new()
-        }
+        _ => String::new(),
     }
 }

@@ -159,7 +159,11 @@ pub(super) fn send(model: &mut Model) {
         return model.warn(why);
     }
     let (of, text, name) = (editor.of.clone(), editor.text(), editor.name());
+    let is_as_it_was = of.is_some() && !editor.touched();
     (model.rules_screen.editor, model.rules_screen.draft) = (None, None);
+    if is_as_it_was {
+        return model.notify("nothing changed: the rule is as it was");
+    }
     let Some(rule) = of else { return add(model, name, text) };
     name.into_iter().for_each(|name| model.rules_screen.expect(RuleKey { name, ..rule.clone() }));
     model.ask_of_rule(rule, |name| RuleCommand::Replace { name, text });

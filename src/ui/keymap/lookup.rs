@@ -175,7 +175,7 @@ pub(crate) fn hints(model: &Model) -> Vec<(&'static str, &'static str)> {
             if let Some(first) = keys.first().filter(|_| is_shown)
                 && hints.iter().all(|(key, _)| key != first)
             {
-                hints.push((first, binding.hint));
+                hints.push((first, binding.hint(model)));
             }
         }
     }

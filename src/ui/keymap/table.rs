@@ -163,6 +163,8 @@ pub(crate) struct KeyBinding {
     pub(crate) help: &'static str,
     /// Where it does nothing it is neither shown nor taken.
     pub(crate) when: fn(&Model) -> bool,
+    /// What the hint is instead, where it is another.
+    other_hint: fn(&Model) -> Option<&'static str>,
 }
 
 const fn key(
@@ -172,12 +174,21 @@ const fn key(
     hint: &'static str,
     help: &'static str,
 ) -> KeyBinding {
-    KeyBinding { on, keys, action, hint, help, when: |_| true }
+    KeyBinding { on, keys, action, hint, help, when: |_| true, other_hint: |_| None }
 }
 
 impl KeyBinding {
     const fn when(self, when: fn(&Model) -> bool) -> Self {
         Self { when, ..self }
+    }
+
+    const fn or_hint(self, other_hint: fn(&Model) -> Option<&'static str>) -> Self {
+        Self { other_hint, ..self }
+    }
+
+    /// What it does now, for the key line.
+    pub(super) fn hint(&self, model: &Model) -> &'static str {
+        (self.other_hint)(model).unwrap_or(self.hint)
     }
 }
 
@@ -247,7 +258,9 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Held, &["V"], A::Revert, "original", "discard the draft").when(Model::has_draft),
     // Sessions beside the list.
     key(C::Sessions, &["enter"], A::Open, "narrow", "show only this session"),
-    key(C::Sessions, &["p"], A::Pause, "pause", "have all its messages wait, or go on").when(Model::can_pause),
+    key(C::Sessions, &["p"], A::Pause, "pause", "have all its messages wait, or go on")
+        .when(Model::can_pause)
+        .or_hint(|m| m.is_paused().then_some("resume")),
     key(C::Sessions, &["R"], A::Restart, "restart", "restart the session's server; its client stays")
         .when(Model::can_restart),
     key(C::Sessions, &["q", "esc"], A::Back, "back", "back to the messages"),
@@ -558,7 +571,9 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Toggle, &["esc"], A::Cancel, "", "nothing"),
     // Popups.
     key(C::PickSession, &["enter"], A::Accept, "narrow", "show only this session"),
-    key(C::PickSession, &["p"], A::Pause, "pause", "have all its messages wait, or go on").when(Model::can_pause),
+    key(C::PickSession, &["p"], A::Pause, "pause", "have all its messages wait, or go on")
+        .when(Model::can_pause)
+        .or_hint(|m| m.is_paused().then_some("resume")),
     key(C::PickSession, &["R"], A::Restart, "restart", "restart the session's server; its client stays")
         .when(Model::can_restart),
     key(C::PickSession, &["esc", "q", "s"], A::Cancel, "close", "leave it as it was"),

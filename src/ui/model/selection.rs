@@ -101,6 +101,10 @@ impl Model {
         self.session_under_cursor().is_some_and(can)
     }
 
+    pub(crate) fn is_paused(&self) -> bool {
+        self.session_under_cursor().is_some_and(|row| matches!(row.session.state, SessionState::Paused))
+    }
+
     /// Whether a person can do something about what is held.
     pub(crate) fn awaits_person(&self, held: &Held) -> bool {
         held.awaits_person(self.now)

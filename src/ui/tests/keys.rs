@@ -320,9 +320,11 @@ fn session_is_paused_and_resumed() {
     rig.model.pane = Pane::Sessions;
     assert_eq!(rig.press("p").sent(), "", "these are all sessions");
     assert!(rig.press("j p").sent().starts_with("Pause("));
+    assert!(rig.picture().contains("p pause"), "{}", rig.picture());
     files.state = SessionState::Paused;
     rig.on_event(Event::SessionChanged(files.clone().into()));
-    assert!(rig.picture().contains("paused"));
+    let picture = rig.picture();
+    assert!(picture.contains("paused") && picture.contains("p resume"), "{picture}");
     assert!(rig.press("p").sent().contains("Resume("));
     for (state, shown) in [
         (SessionState::Failed { why: "it ended".to_owned() }, "restarting: it ended"),
@@ -590,6 +592,16 @@ fn tape_is_renamed_noted_and_deleted_after_a_question() {
     assert_eq!(rig.press("d enter").sent(), "", "a question that enter says no to");
     rig.press("d");
     assert!(rig.picture().contains("Delete demo?"), "{}", rig.picture());
+    let picture = rig.press("esc j d").picture();
+    assert!(picture.contains("Delete 20260314T100400Z-127.0.0.1-9000-1f2e3d4c?"), "{picture}");
+    rig.resize(40, 24);
+    let picture = rig.picture();
+    assert!(
+        picture.contains("Delete 20260314..") && picture.contains("-1f2e3d4c?"),
+        "both its ends tell it: {picture}"
+    );
+    rig.resize(120, 36);
+    rig.press("esc k d");
     assert!(rig.press("y").sent().contains("edit: Delete"));
     // One that is being written to stays.
     let recorded = session(7, "files-srv", ("ide", "1.4"), Via::Http);

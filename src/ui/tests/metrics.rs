@@ -103,6 +103,9 @@ fn rows_are_grouped_and_sorted_as_asked() {
     rig.press("o");
     assert_eq!(shown(&rig), [(410, 6)], "by session");
     assert!(rig.picture().contains("files-srv"));
+    let none_open = Figures { sessions: Vec::new(), ..figures(23) };
+    rig.on_event(Event::Figures(Arc::new(none_open)));
+    assert!(rig.picture().contains("figures of a session end with it"), "{}", rig.picture());
 }
 
 #[test]

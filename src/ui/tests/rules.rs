@@ -158,7 +158,9 @@ fn rule_is_edited_as_toml_with_all_that_is_wrong_at_its_line() {
     rig.press("3 e");
     let picture = rig.picture();
     assert!(picture.contains("# as over a bad line") && picture.contains("would have touched 1 of"), "{picture}");
-    rig.press("down down end backspace").typing("2\"").press("ctrl-s");
+    rig.press("ctrl-s");
+    assert!(asked(&mut rig).is_empty() && rig.picture().contains("nothing changed"), "{}", rig.picture());
+    rig.press("e down down end backspace").typing("2\"").press("ctrl-s");
     let [RuleCommand::Replace { name, text }] = &asked(&mut rig)[..] else { panic!("nothing was put in force") };
     assert_eq!(name, "search is slow");
     assert!(text.starts_with("# as over a bad line\n[[rule]]\nname = \"search is slow2\"\n"), "{text}");

@@ -356,6 +356,20 @@ fn mouse_can_be_left_to_the_terminal() {
 }
 
 #[test]
+fn header_names_what_is_watched_where_there_is_room() {
+    let several = || Event::Listening { url: "2 taplines".to_owned(), upstream: "weather, files".to_owned() };
+    for (width, is_named) in [(120, true), (90, true), (60, true), (59, false)] {
+        let mut rig = Rig::new(width, 24);
+        rig.on_event(several());
+        let picture = rig.picture();
+        assert_eq!(picture.contains("2 taplines > weather, files"), is_named, "{width}: {picture}");
+    }
+    let mut rig = Rig::new(60, 24);
+    rig.on_event(Event::Listening { url: "2 taplines".to_owned(), upstream: "a".repeat(60) });
+    assert!(rig.picture().contains("2 taplines ") && !rig.picture().contains(" > "), "{}", rig.picture());
+}
+
+#[test]
 fn message_is_piped_to_a_command() {
     let mut rig = busy(120, 36);
     rig.press(": 1 1 8 9 enter |");
@@ -365,6 +379,13 @@ fn message_is_piped_to_a_command() {
     assert!(input.starts_with(b"{\"jsonrpc\""));
     rig.change(Change::Input(ScreenInput::Piped { command: command.clone(), output: Ok("{\n  \"name\"".to_owned()) }));
     assert!(rig.picture().contains("| jq .params"), "{}", rig.picture());
+    // The last one once more, or another in its place.
+    for (typed, expected) in [("", "jq .params"), ("wc", "wc")] {
+        rig.press("esc |").typing(typed).press("enter");
+        assert!(matches!(rig.effects.pop(), Some(Effect::Pipe { command, .. }) if command == expected), "{typed}");
+        rig.press("| ctrl-u").typing("jq .params").press("enter");
+        rig.effects.clear();
+    }
     rig.press("esc");
     rig.change(Change::Input(ScreenInput::Piped { command, output: Err("ended with 3".to_owned()) }));
     assert!(rig.picture().contains("`jq .params` ended with 3"), "{}", rig.picture());

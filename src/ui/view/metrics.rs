@@ -208,6 +208,13 @@ fn draw_table(model: &Model, figures: &Figures, frame: &mut Frame<'_>, area: Rec
     let columns = EndpointColumns::of(usize::from(inner.width));
     put(frame, inner, 0, Line::styled(columns.head(of), style(model, Role::Dim)));
     let rows = usize::from(inner.height).saturating_sub(2);
+    if board.rows.is_empty() && rows > 0 {
+        let words = match board.group {
+            MetricsGrouping::Session => " no session that is open has had a reply: figures of a session end with it",
+            MetricsGrouping::Name | MetricsGrouping::Method => " no request has had a reply yet",
+        };
+        put(frame, inner, 1, styled(model, Role::Dim, short(words, usize::from(inner.width))));
+    }
     for (line, (at, row)) in board.rows.iter().enumerate().skip(board.place.top).take(rows).enumerate() {
         let mut cells = row_line(model, row, &columns);
         if at == board.place.cursor {

@@ -129,23 +129,6 @@ fn unread(row: &SessionRow) -> String {
 }
 
 pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Frame<'_>, body: Rect) {
-    let held = model.observed.held.len();
-    let (messages, them) = if held == 1 { ("message is", "it") } else { ("messages are", "them") };
-    let question = match ask {
-        Confirmation::Quit if model.settings.attached => {
-            format!("{held} {messages} held; tapline runs on. What becomes of {them}?")
-        }
-        Confirmation::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
-        Confirmation::DeleteTape => {
-            let name = model.tapes.selected().map(|tape| tape_title(&tape.path)).unwrap_or_default();
-            format!("Delete {}? It cannot be taken back.", text::sanitize(&name))
-        }
-        Confirmation::ForwardAll => format!("Send all {held} held messages on?"),
-        Confirmation::RemoveRule => {
-            format!("Take the rule `{}` away?", model.selected_rule().map_or("", |rule| &rule.name))
-        }
-        Confirmation::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
-    };
     let title = match ask {
         Confirmation::Quit if model.settings.attached => "Detach",
         Confirmation::Quit => "Quit",
@@ -156,12 +139,38 @@ pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Fr
     };
     let inner = popup(model, frame, centered(body, 64, 7), title);
     let width = usize::from(inner.width);
-    put(frame, inner, 1, styled(model, Role::Plain, short(&format!("  {question}"), width)));
+    for (at, line) in question(model, ask, width.saturating_sub(2)).into_iter().enumerate() {
+        put(frame, inner, 1 + at, styled(model, Role::Plain, short(&format!("  {line}"), width)));
+    }
     let mut keys = vec![Span::raw("  ")];
     for hint in hints(model) {
         keys.extend(hint_spans(model, hint));
     }
     put(frame, inner, 3, Line::from(keys));
+}
+
+/// What is asked, in a line or two.
+fn question(model: &Model, ask: Confirmation, width: usize) -> Vec<String> {
+    let held = model.observed.held.len();
+    let (messages, them) = if held == 1 { ("message is", "it") } else { ("messages are", "them") };
+    let question = match ask {
+        Confirmation::Quit if model.settings.attached => {
+            format!("{held} {messages} held; tapline runs on. What becomes of {them}?")
+        }
+        Confirmation::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
+        Confirmation::DeleteTape => {
+            let name = model.tapes.selected().map(|tape| tape_title(&tape.path)).unwrap_or_default();
+            // Names begin alike.
+            let name = text::fit_ends(&text::sanitize(&name), width.saturating_sub("Delete ?".len()));
+            return vec![format!("Delete {name}?"), "It cannot be taken back.".to_owned()];
+        }
+        Confirmation::ForwardAll => format!("Send all {held} held messages on?"),
+        Confirmation::RemoveRule => {
+            format!("Take the rule `{}` away?", model.selected_rule().map_or("", |rule| &rule.name))
+        }
+        Confirmation::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
+    };
+    vec![question]
 }
 
 pub(super) fn draw_pager(model: &Model, pager: &Pager, frame: &mut Frame<'_>) {

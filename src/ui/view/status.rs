@@ -43,15 +43,17 @@ fn front(model: &Model, width: usize, room: usize) -> Vec<Span<'static>> {
     if width < 60 {
         return Vec::new();
     }
-    if width < 100 {
-        return vec![styled(model, Role::Strong, short(url, 24) + " ")];
+    let upstream = text::sanitize(upstream_name(upstream));
+    let url = short(url, if width < 100 { 24 } else { 30 });
+    let room = room.saturating_sub(text::width(&url) + 6);
+    if width < 100 && text::width(&upstream) > room {
+        return vec![styled(model, Role::Strong, url + " ")];
     }
-    let url = short(url, 30);
-    let room = room.saturating_sub(text::width(&url) + 6).max(34);
+    let room = if width < 100 { room } else { room.max(34) };
     vec![
         styled(model, Role::Strong, url),
         styled(model, Role::Dim, " > "),
-        styled(model, Role::Plain, text::fit_ends(&text::sanitize(upstream_name(upstream)), room) + " "),
+        styled(model, Role::Plain, text::fit_ends(&upstream, room) + " "),
     ]
 }
 
