@@ -342,6 +342,14 @@ async fn branch_goes_on_with_a_client_and_names_its_parent() {
     let branch = std::fs::read_to_string(tape).unwrap();
     let (played, new) = branch.split_once(r#"{"mark":"seam""#).expect(&branch);
     assert!(played.contains("initialize") && !played.contains("\"mine\"") && new.contains("\"mine\""), "{branch}");
+    let is_injected = |line: &str| line.contains(r#""verdict":{"injected":"tapline"}"#);
+    let of_client =
+        |part: &str| part.lines().filter(|line| line.contains(r#""dir":"c2s""#)).map(is_injected).collect::<Vec<_>>();
+    assert_eq!(
+        (of_client(played).contains(&false), of_client(new)),
+        (false, vec![false]),
+        "its client's own: {branch}"
+    );
 }
 
 /// Whoever reads that there is a branch may end it at once: signals are heard before, also while it is played.

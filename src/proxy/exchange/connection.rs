@@ -46,7 +46,7 @@ pub struct Connection {
     pub proxy: Arc<Proxy>,
     pub session: Arc<LiveSession>,
     pub link: ServerLink,
-    /// Set for a replay or a shadow: its messages are not a client's own.
+    /// Set for a replay or a shadow: what they send is not a client's own.
     author: Option<Author>,
     client_headers: Latest,
     /// The headers of the client's latest POST: what the operator's own requests go out with.
@@ -97,19 +97,18 @@ impl Connection {
     }
 
     /// Takes a client's message into the spine: the one way in, from every front door, from the player and from the operator.
-    pub(in crate::proxy) fn submit(&self, mut arrival: Arrival) -> Submission {
-        arrival.injected = arrival.injected.or_else(|| self.author.clone());
+    pub(in crate::proxy) fn submit(&self, arrival: Arrival) -> Submission {
         let span = self.span(Some(&arrival.message));
         let pass = span.in_scope(|| self.proxy.pass(&self.session, arrival));
         Submission { pass, span }
     }
 
-    /// Takes one exchange of the client to the server, and its answer back.
+    /// Takes one exchange of whoever speaks in the client's place to the server, or of the client, and its answer back.
     ///
     /// # Errors
     /// Where the server does not answer. What the client is told then is said by [`crate::proxy::error`].
     pub async fn exchange(self: &Arc<Self>, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
-        ClientExchange::admit(self, Instant::now(), outgoing, Initiator::Client).proceed().await
+        ClientExchange::admit(self, Instant::now(), outgoing, Initiator::Player).proceed().await
     }
 
     /// Has all its messages wait. `false` where it cannot be paused now.
@@ -138,7 +137,13 @@ impl Connection {
         if relays { upstream.send(outgoing) } else { upstream.send_as_client(outgoing) }
     }
 
-    /// Whether no client of its own speaks in it.
+    /// Who speaks in it in the place of a client. One that goes on with a branch, by its session id, comes through the front door, and
+    /// speaks for itself.
+    pub(in crate::proxy) fn author(&self) -> Option<&Author> {
+        self.author.as_ref()
+    }
+
+    /// Whether it began without a client of its own.
     pub(in crate::proxy) fn is_replay(&self) -> bool {
         self.author.is_some()
     }

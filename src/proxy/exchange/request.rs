@@ -31,8 +31,10 @@ use crate::upstream::{Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError}
 /// Who began an exchange.
 #[derive(Clone, Copy)]
 pub(in crate::proxy) enum Initiator {
-    /// The client, or a player or shadow in its place.
+    /// The client.
     Client,
+    /// A player or a shadow in its place, where the session has one.
+    Player,
     /// The operator: the answer is shown and goes no further.
     Operator,
     /// Tapline in the client's place: the answer is shown, and is for tapline.
@@ -84,6 +86,7 @@ impl ClientExchange {
         };
         let (injected, audience) = match initiator {
             Initiator::Client => (None, Audience::Client),
+            Initiator::Player => (connection.author().cloned(), Audience::Client),
             Initiator::Operator => (Some(Author::Operator), Audience::OperatorOnly),
             Initiator::Tapline => (Some(Author::Tapline), Audience::Tapline),
             Initiator::Again => (Some(Author::Tapline), Audience::Client),
