@@ -30,6 +30,9 @@ use crate::limits::{self, LimitError};
 /// The file that is looked for in the working directory.
 pub const FILE: &str = "tapline.toml";
 
+/// The sections that matter only where clients are served. Limits may be those of a token.
+const OF_SERVING: [&str; 4] = ["auth", "limits", "shadow", "otlp"];
+
 /// What all files say together.
 #[derive(Debug, Default)]
 pub struct Config {
@@ -58,21 +61,24 @@ impl Config {
     /// # Errors
     /// Where one cannot be read, or says what cannot be.
     pub fn load(file: Option<&Path>, directory: Directory) -> Result<Self, ConfigError> {
-        let near = match (file, directory) {
-            (Some(file), _) => Some(ConfigSource::read(file)?),
-            (None, Directory::Chosen) => read_if_there(Path::new(FILE))?,
-            (None, Directory::Found) => None,
-        };
-        let far = user_file().map(|file| read_if_there(&file)).transpose()?.flatten();
-        Self::of(&near.into_iter().chain(far).collect::<Vec<_>>())
+        Self::of(&sources(file, directory)?, &[])
     }
 
-    /// Reads the sources, nearest first: what a nearer one says wins.
-    fn of(sources: &[ConfigSource]) -> Result<Self, ConfigError> {
+    /// Reads the files of the directory and the user for what serves nobody: who may come in, and what is sent on to whom, is nothing to it,
+    /// be it a variable that is not set.
+    ///
+    /// # Errors
+    /// Where one cannot be read, or says elsewhere what cannot be.
+    pub fn load_without_serving(directory: Directory) -> Result<Self, ConfigError> {
+        Self::of(&sources(None, directory)?, &OF_SERVING)
+    }
+
+    /// Reads the sources, nearest first: what a nearer one says wins. Of none these sections are read.
+    fn of(sources: &[ConfigSource], left_out: &[&str]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let (mut default, mut limits, mut hold) = (None, None, None);
         for source in sources {
-            let mut keys: ConfigKeys = source.parse()?;
+            let mut keys: ConfigKeys = source.parse_without(left_out)?;
             keys.rule.iter_mut().for_each(|rules| rules.files = vec![source.path.clone()]);
             keys.tapes.iter_mut().for_each(|tapes| tapes.file.clone_from(&source.path));
             keys.keys = keys.keys.map(|_| own_keys::read(source).map(KeySection)).transpose()?;
@@ -143,6 +149,17 @@ impl Config {
             (None, known) => format!("no upstream is called `{name}`; there are `{}`", known.join("`, `")),
         })
     }
+}
+
+/// The files that are there, nearest first.
+fn sources(file: Option<&Path>, directory: Directory) -> Result<Vec<ConfigSource>, ConfigError> {
+    let near = match (file, directory) {
+        (Some(file), _) => Some(ConfigSource::read(file)?),
+        (None, Directory::Chosen) => read_if_there(Path::new(FILE))?,
+        (None, Directory::Found) => None,
+    };
+    let far = user_file().map(|file| read_if_there(&file)).transpose()?.flatten();
+    Ok(near.into_iter().chain(far).collect())
 }
 
 /// Where the user's own settings are, if there is a home.

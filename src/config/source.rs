@@ -85,7 +85,19 @@ impl ConfigSource {
     /// # Errors
     /// Where it is no TOML, or does not say what a `T` is made of.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        toml::from_str(&self.text).map_err(|error| self.fault(error.span().unwrap_or(0..0), error.message()))
+        self.parse_without(&[])
+    }
+
+    /// What it says beside these sections, whatever is in them.
+    ///
+    /// # Errors
+    /// As of [`ConfigSource::parse`].
+    pub(super) fn parse_without<T: DeserializeOwned>(&self, sections: &[&str]) -> Result<T, ConfigError> {
+        let read = DeTable::parse(&self.text).and_then(|mut table| {
+            sections.iter().for_each(|section| drop(table.get_mut().remove(*section)));
+            T::deserialize(toml::Deserializer::from(table))
+        });
+        read.map_err(|error| self.fault(error.span().unwrap_or(0..0), error.message()))
     }
 
     /// A mistake in the table of that path: at the key that its words name, if they do.

@@ -13,12 +13,12 @@ fn source(text: &str) -> ConfigSource {
 }
 
 fn config(texts: &[&str]) -> Config {
-    Config::of(&texts.iter().map(|text| source(text)).collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{error}"))
+    Config::of(&texts.iter().map(|text| source(text)).collect::<Vec<_>>(), &[]).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What is wrong with it, without the path.
 fn fault(text: &str) -> String {
-    let error = Config::of(&[source(text)]).expect_err(text).to_string();
+    let error = Config::of(&[source(text)], &[]).expect_err(text).to_string();
     let (path, rest) = error.split_once(':').expect("a path comes first");
     assert!(path.starts_with('/'), "{error}");
     rest.to_owned()
@@ -290,7 +290,7 @@ const SECRETS: &str = "name = \"x\"\n\n[upstreams.a]\nurl = \"http://a\"\nheader
 proptest! {
     #[test]
     fn parse_never_panics(text in any::<String>(), at in any::<usize>()) {
-        let _ = Config::of(&[source(&text)]).map_err(|error| error.to_string());
+        let _ = Config::of(&[source(&text)], &[]).map_err(|error| error.to_string());
         let wide = source(&text).fault(at % 50..at % 70, "why").to_string();
         prop_assert!(wide.contains("why"));
     }
@@ -299,7 +299,7 @@ proptest! {
     fn mistake_in_any_place_shows_no_secret(at in 0..SECRETS.len(), cut in 0_usize..3, put in "[ -~\n]{0,2}") {
         let end = (at + cut).min(SECRETS.len());
         let text = format!("{}{put}{}", &SECRETS[..at], &SECRETS[end..]);
-        if let Err(error) = Config::of(&[source(&text)]) {
+        if let Err(error) = Config::of(&[source(&text)], &[]) {
             prop_assert!(!error.to_string().contains("s3cret"), "{text}\n---\n{error}");
         }
     }
@@ -315,6 +315,20 @@ fn stateless_is_declared_for_one_of_several_upstreams() {
         .map(|it| (it.name.unwrap(), it.stateless))
         .collect();
     assert_eq!(told, [("a".to_owned(), Some(true)), ("b".to_owned(), None)]);
+}
+
+#[test]
+fn variable_of_what_serves_is_nothing_to_what_does_not() {
+    let text = "tapes = \"/there\"\n[auth]\ntokens = [{ name = \"ann\", env = \"TAPLINE_TEST_UNSET\" }]\n\
+                [[limits]]\nper = \"token\"\nrate = \"1/s\"\n\
+                [otlp]\nheaders = { a = \"${TAPLINE_TEST_UNSET}\" }\n[shadow]\nheaders = { a = \"${TAPLINE_TEST_UNSET}\" }\n";
+    assert!(fault(text).contains("3:33: the environment variable `TAPLINE_TEST_UNSET` is not set"), "{}", fault(text));
+    let read = Config::of(&[source(text)], &OF_SERVING).unwrap();
+    assert_eq!(read.keys.tapes.unwrap().dir, Path::new("/there"));
+    assert_eq!((read.keys.auth, read.keys.limits, read.keys.shadow.is_some()), (None, None, false));
+    // What is wrong elsewhere is still found, where it stands.
+    let error = Config::of(&[source(&format!("{text}[pool]\nmaxx = 1\n"))], &OF_SERVING).unwrap_err().to_string();
+    assert!(error.contains(":12:1: ") && error.contains("did you mean `max`?"), "{error}");
 }
 
 #[test]
@@ -360,7 +374,7 @@ fn own_keys_are_read_and_their_mistakes_told_at_once() {
     let upper = config(&["[keys]\nhold-toggle = \"F2\"\nforward = [\"a\", \"ctrl a\"]\n[keys.queue]\ndrop = \"D\""]);
     assert_eq!(upper.keys.key_choice(), read.keys.key_choice(), "a function key by either case");
     let wrong = "record = true\n[keys]\nforwrd = \"f2\"\nfilter = 3\nmark = \"escape\"\norder = \"y\"\n[keys.queu]\ndrop = \"D\"\n";
-    let told = Config::of(&[source(wrong)]).expect_err("it is wrong").to_string();
+    let told = Config::of(&[source(wrong)], &[]).expect_err("it is wrong").to_string();
     let places: Vec<_> = told.lines().filter(|line| line.starts_with("/there:")).collect();
     assert_eq!(
         places,
@@ -382,7 +396,7 @@ fn columns_are_read_and_their_mistakes_told_at_once() {
     let read = config(&["columns = [\"time\", \"name\"]"]);
     assert_eq!(read.keys.list_columns(), [ListColumn::Time, ListColumn::Name]);
     let wrong = "columns = [\"time\", \"sise\", \"time\",\n  7, \"colour\"]\n";
-    let told = Config::of(&[source(wrong)]).expect_err("it is wrong").to_string();
+    let told = Config::of(&[source(wrong)], &[]).expect_err("it is wrong").to_string();
     let places: Vec<_> = told.lines().filter(|line| line.starts_with("/there:")).collect();
     let known = "`number`, `time`, `session`, `kind`, `id`, `name`, `content`, `size`, `duration`";
     assert_eq!(
@@ -395,6 +409,6 @@ fn columns_are_read_and_their_mistakes_told_at_once() {
         ],
         "{told}"
     );
-    let told = Config::of(&[source("columns = \"time\"")]).expect_err("it is wrong").to_string();
+    let told = Config::of(&[source("columns = \"time\"")], &[]).expect_err("it is wrong").to_string();
     assert!(told.contains("/there:1:11: a list of columns is expected"), "{told}");
 }
