@@ -60,11 +60,11 @@ pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, E
     let found = DiffedTapes::compare(both, args.ignore.clone(), &watch(&bar)).map_err(ExitError::usage)?;
     bar.finish_and_clear();
     let found = found.expect("nothing stops it");
+    let found = if args.slower_fails { found.failing_where_slower() } else { found };
     write_out(args.out.as_deref(), REPORT, |out| {
         diff::render(&found, names.each_ref().map(String::as_str), form(args.format), out)
     })?;
-    let differs = !found.is_same() || (args.slower_fails && found.is_slower());
-    Ok(status(differs, is_damaged))
+    Ok(status(found.differs(), is_damaged))
 }
 
 /// What was on lines that cannot be read is not known: it may be all that differs, or more may.

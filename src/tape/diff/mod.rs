@@ -59,6 +59,7 @@ pub struct DiffedTapes {
     pub differing: usize,
     /// Values that differ and need not be the same.
     pub excused: usize,
+    slower_fails: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -126,6 +127,7 @@ impl DiffedTapes {
             same: 0,
             differing: 0,
             excused: 0,
+            slower_fails: false,
             left,
             right,
             rules,
@@ -159,9 +161,20 @@ impl DiffedTapes {
         self.differing == 0 && self.definitions.is_empty()
     }
 
-    /// Whether calls of some kind take longer, beyond chance.
-    pub fn is_slower(&self) -> bool {
-        self.timings.iter().any(TimingChange::is_slower)
+    /// Has calls that take longer, beyond chance, count as a difference.
+    #[must_use]
+    pub fn failing_where_slower(self) -> Self {
+        Self { slower_fails: true, ..self }
+    }
+
+    /// Calls that take longer, beyond chance, where that counts.
+    fn too_slow(&self) -> impl Iterator<Item = &TimingChange> {
+        self.timings.iter().filter(|it| self.slower_fails && it.is_slower())
+    }
+
+    /// Whether anything differs that counts.
+    pub fn differs(&self) -> bool {
+        !self.is_same() || self.too_slow().next().is_some()
     }
 
     /// Tells each call that is not the same, in order.

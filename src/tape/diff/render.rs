@@ -38,6 +38,8 @@ struct DiffReport<'d> {
     definitions: &'d [DefinitionChange],
     calls: Option<&'d DiffedTapes>,
     times: Vec<String>,
+    /// Those of them that count.
+    failed_times: Vec<String>,
     summary: String,
     /// Of a value, in characters.
     longest: usize,
@@ -78,6 +80,7 @@ pub fn render(
         definitions: &diff.definitions,
         calls: Some(diff),
         times: diff.timings.iter().map(time_line).collect(),
+        failed_times: diff.too_slow().map(time_line).collect(),
         summary: format!(
             "{} the same, {}, {}{excused}",
             counted_are(diff.same, "call"),
@@ -142,8 +145,9 @@ pub fn render_definitions(changes: &[DefinitionChange], names: [&str; 2], form: 
     }
     let title = format!("{} and {}", sanitize(names[0]), sanitize(names[1]));
     let summary = differ(" definition", changes.len());
+    let (times, failed_times) = Default::default();
     let report =
-        DiffReport { title, definitions: changes, calls: None, times: Vec::new(), summary, longest: longest(form) };
+        DiffReport { title, definitions: changes, calls: None, times, failed_times, summary, longest: longest(form) };
     let mut text = Vec::new();
     write(&report, form, &mut text).expect("a vector takes everything");
     String::from_utf8(text).expect("all of it is text")
@@ -269,7 +273,12 @@ fn junit(report: &DiffReport<'_>, out: &mut dyn Write) -> Result<(), TapeOutputE
         suite.add_test_case(TestCase::new(item.title, status));
         Ok(())
     })?;
-    if report.is_empty() {
+    for line in &report.failed_times {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(line.as_str());
+        suite.add_test_case(TestCase::new(line.as_str(), status));
+    }
+    if report.is_empty() && report.failed_times.is_empty() {
         suite.add_test_case(TestCase::new(&*report.summary, TestCaseStatus::success()));
     }
     let mut report = Report::new("tapline tape diff");

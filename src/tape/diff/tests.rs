@@ -194,6 +194,15 @@ fn timing_tells_slower_and_faster_beyond_chance() {
     let shuffled: Vec<u64> = steady.iter().rev().map(|n| n + 3).collect();
     assert!(!told(&calls(&steady), &calls(&shuffled)).contains("er tools"));
     assert!(!told(&calls(&[1, 2]), &calls(&[100, 200])).contains("er tools"), "two calls tell nothing");
+    let found = || compared(&calls(&steady), &calls(&slow));
+    let junit = |diff: &DiffedTapes| rendered(diff, ["a", "b"], DiffForm::Junit);
+    assert!(!found().differs() && junit(&found()).contains("failures=\"0\""));
+    let failing = found().failing_where_slower();
+    assert!(
+        failing.differs()
+            && junit(&failing).contains("failures=\"1\"")
+            && junit(&failing).contains("slower tools/call nap")
+    );
     let few: Vec<u64> = (0..5).map(|n| 1_000 + n).collect();
     let [apart, near, mixed] = [3_000, 1_500, 2_998].map(|from| (0..5).map(|n| from + n).collect::<Vec<_>>());
     assert!(told(&calls(&few), &calls(&apart)).contains("t slower"), "each took longer than any");
