@@ -13,7 +13,8 @@ fn source(text: &str) -> ConfigSource {
 }
 
 fn config(texts: &[&str]) -> Config {
-    Config::of(&texts.iter().map(|text| source(text)).collect::<Vec<_>>(), &[]).unwrap_or_else(|error| panic!("{error}"))
+    Config::of(&texts.iter().map(|text| source(text)).collect::<Vec<_>>(), &[])
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What is wrong with it, without the path.
