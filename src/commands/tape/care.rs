@@ -232,15 +232,7 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     let mut text = String::new();
     let mut status = ExitCode::SUCCESS;
     for path in &chosen {
-        // What is no tape is not ours to remove.
-        let is_tape = check_is_file(path).and_then(|()| TapeReader::open(path)).map_err(|error| error.to_string());
-        let removed = match is_tape.and_then(|_| check_is_closed(path)) {
-            Ok(()) if !args.dry_run => {
-                std::fs::remove_file(path).map_err(|error| format!("cannot remove {}: {error}", path.display()))
-            }
-            checked => checked,
-        };
-        match removed {
+        match remove_one(path, args.dry_run) {
             Ok(()) => {
                 let word = if args.dry_run { "would remove" } else { "removed" };
                 let _ = writeln!(text, "{word} {}", sanitize(&short_name(path)));
@@ -259,6 +251,17 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     }
     print(&text)?;
     Ok(status)
+}
+
+/// # Errors
+/// Where it is no tape, and so not ours to remove, or is written to, or cannot be removed: in words.
+fn remove_one(path: &Path, dry_run: bool) -> Result<(), String> {
+    let is_tape = check_is_file(path).and_then(|()| TapeReader::open(path)).map_err(|error| error.to_string());
+    is_tape.and_then(|_| check_is_closed(path))?;
+    if dry_run {
+        return Ok(());
+    }
+    std::fs::remove_file(path).map_err(|error| format!("cannot remove {}: {error}", path.display()))
 }
 
 /// What there is to say of those that can be read: of the others nobody knows how old they are.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 
 use super::seal::LineSums;
 use super::signature::SIGNATURE;
@@ -163,11 +163,7 @@ fn copy_lines(
     thread::scope(|scope| {
         // The sums are half of the work, and have a core of their own.
         let (send, batches) = bounded::<Arc<Vec<u8>>>(BATCHES);
-        let summing = scope.spawn(move || {
-            let mut sums = LineSums::default();
-            batches.iter().for_each(|batch| batch.split_inclusive(|byte| *byte == b'\n').for_each(|it| sums.line(it)));
-            sums
-        });
+        let summing = scope.spawn(move || sums_of(&batches));
         loop {
             let mut batch = Vec::new();
             let mut is_more = true;
@@ -189,6 +185,12 @@ fn copy_lines(
         }
         Ok(lines.ended)
     })
+}
+
+fn sums_of(batches: &Receiver<Arc<Vec<u8>>>) -> LineSums {
+    let mut sums = LineSums::default();
+    batches.iter().for_each(|batch| batch.split_inclusive(|byte| *byte == b'\n').for_each(|it| sums.line(it)));
+    sums
 }
 
 /// The lines of a tape as they are to be, without its old seal.
