@@ -108,7 +108,9 @@ impl Executor {
                 false => Err("it is not kept here".to_owned()),
             };
             if let Err(why) = done {
-                journal.log(LogLine::new(Level::Warn, "tape", format!("{}: {why}", path.display())));
+                let tape = path.display().to_string();
+                let text = if why.contains(&tape) { why } else { format!("{tape}: {why}") };
+                journal.log(LogLine::new(Level::Warn, "tape", text));
             }
         });
     }

@@ -38,7 +38,7 @@ impl Cli {
 fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
     let typed = unset(command(words), &|_| true).ignore_errors(true).try_get_matches_from(words);
     let mut command = typed.iter().fold(command(words), without_overruled);
-    let mut matches = command.try_get_matches_from_mut(words)?;
+    let mut matches = command.try_get_matches_from_mut(words).map_err(|error| naming_variable(error, words))?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
@@ -75,6 +75,25 @@ fn without_overruled(command: Command, typed: &ArgMatches) -> Command {
         Some((name, typed)) => command.mut_subcommand(name, |command| without_overruled(command, typed)),
         None => command,
     }
+}
+
+/// The error, with the variable whose value is refused: nobody typed the option that it stands for.
+fn naming_variable(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg).cloned() else { return error };
+    let is_typed =
+        |error: clap::Error| error.get(ContextKind::InvalidArg) == Some(&ContextValue::String(option.clone()));
+    if unset(command(words), &|_| true).try_get_matches_from(words).is_err_and(is_typed) {
+        return error;
+    }
+    let mut whole = Cli::command();
+    whole.build();
+    let commands = || std::iter::once(&whole).chain(whole.get_subcommands());
+    let mut options = commands().flat_map(Command::get_arguments).filter(|arg| arg.to_string() == option);
+    if let Some(variable) = options.find_map(|arg| arg.get_env()) {
+        let tip = format!("`{}` has that value", variable.to_string_lossy());
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// As where the variables of these options are not set.

@@ -102,8 +102,17 @@ impl AcceptedValues {
                 Some(Err(_)) | None => self.left.push(format!("{} of {}", difference.path, reply.request)),
             }
         }
-        now
+        // An error may stand where a result did.
+        if now == line { now } else { with_kind(&now).unwrap_or(now) }
     }
+}
+
+/// The line, which says what kind its message is.
+fn with_kind(line: &str) -> Option<String> {
+    let kind = Message::new(members(line)?.get("msg")?.to_owned()).head().kind;
+    let is_other = members(line)?.get("kind")?.trim_matches('"') != kind.word();
+    let step = PatchStep::Replace { path: JsonPointer::read("/kind").ok()?, value: format!("\"{}\"", kind.word()) };
+    is_other.then(|| patch(line, &[step]).ok())?
 }
 
 /// The change that has the recorded message say at a path what the live one does there. A path may lead into JSON that stands in a text:
@@ -167,5 +176,18 @@ mod tests {
         assert_eq!((accepted.values, accepted.left.len()), (6, 0), "{:?}", accepted.left);
         let expected = tape(r#"{"id":7, "result":{"a":2.50,"b":[1],"t":"{\"n\":2}","d":null}}"#);
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn line_of_an_error_that_stands_for_a_result_says_so() {
+        let line = r#"{"seq":2,"dir":"s2c","kind":"result","re":1,"msg":{"id":7,"result":{}}}"#;
+        let differs = |path: &str| Difference { path: path.to_owned(), expected: None, got: None };
+        let reply = LiveReply {
+            request: Seq(1),
+            reply: Message::new(r#"{"id":1,"error":{"code":1}}"#),
+            differences: [".result", ".error"].map(differs).to_vec(),
+        };
+        let now = AcceptedValues::default().line(line, &HashMap::from([(Seq(1), &reply)]));
+        assert_eq!(now, r#"{"seq":2,"dir":"s2c","kind":"error","re":1,"msg":{"id":7,"error":{"code":1}}}"#);
     }
 }

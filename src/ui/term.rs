@@ -535,7 +535,7 @@ impl TerminalHost for CrosstermHost<'_> {
             let said = said.join().unwrap_or_default();
             let Some(mut child) = lock(&piped).take() else { return };
             let output = match child.wait() {
-                Ok(status) if status.success() => Ok(output),
+                Ok(status) if status.success() => Ok(if output.is_empty() { said } else { output }),
                 Ok(status) => failed(&output, &format!("ended with {status}"), said.trim()),
                 Err(error) => Err(error.to_string()),
             };

@@ -139,6 +139,20 @@ fn option_wins_over_a_variable_that_it_is_in_conflict_with() {
 }
 
 #[test]
+fn value_that_nobody_typed_is_said_to_be_a_variables() {
+    let refused = |arguments: &[&str]| {
+        let assert = command().env("TAPLINE_LISTEN", "there").args(arguments).assert().code(2);
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    let told = refused(&["run", "--", "cat"]);
+    assert!(told.contains("'there' for '--listen <ADDRESS>'") && told.contains("tip: `TAPLINE_LISTEN` has"), "{told}");
+    for typed in [&["run", "--listen", "here", "--", "cat"][..], &["run", "--nope"], &["run", "--memory", "x"]] {
+        let told = refused(typed);
+        assert!(!told.contains("TAPLINE_"), "{typed:?}: {told}");
+    }
+}
+
+#[test]
 fn help_is_printed_without_arguments() {
     let (status, stdout, stderr) = run(&[]);
     assert_eq!((status, stdout.as_str()), (2, ""));

@@ -131,3 +131,15 @@ async fn reply_that_is_accepted_is_what_the_tape_expects() {
     refused(accept(&other, 1), "it is not kept here").await;
     assert_eq!(std::fs::read_to_string(&other).unwrap(), now);
 }
+
+#[tokio::test]
+async fn tape_that_is_gone_is_named_once() {
+    let dir = TempDir::new().unwrap();
+    let (tape, rig) = (tape(dir.path()), rig(dir.path()).await);
+    rig.command_now(replay(&tape, false, &[]));
+    summary(&rig, 0).await;
+    std::fs::remove_file(&tape).unwrap();
+    rig.command_now(Command::AcceptReply { tape: tape.clone(), request: Seq(3) });
+    let once = format!("there is no tape {}; `tapline tape ls` lists those that are kept", tape.display());
+    rig.event(&once, |event| matches!(event, Event::Log(line) if line.text == once).then_some(())).await;
+}

@@ -220,6 +220,10 @@ async fn message_is_piped_and_the_mouse_clicks() {
     terminal.press("wc -c | sed s/^/count:/\r");
     // What it printed, and not the line that was typed.
     terminal.wait_for("1 line ");
+    // The last of several commands succeeds, whatever became of the first.
+    terminal.press("q|");
+    terminal.press("no-such-program | cat\r");
+    terminal.wait_for("not found");
     // The queue's name in the bar, by a terminal's own words for a click.
     terminal.press("q\x1b[<0;18;2M\x1b[<0;18;2m");
     terminal.wait_for("nothing is held");

@@ -131,6 +131,7 @@ fn settling(differences: &[Difference]) -> Vec<String> {
     let values = differences.iter().filter(|it| it.expected.is_some() && it.got.is_some());
     let mut paths: Vec<_> = values.filter_map(|it| Some(it.path.parse::<JsonPath<'_>>().ok()?.pattern())).collect();
     paths.retain(|path| !path.is_empty());
+    paths.sort_unstable();
     paths.dedup();
     if paths.len() > MOST_PATHS { Vec::new() } else { paths }
 }

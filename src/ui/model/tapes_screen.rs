@@ -377,6 +377,7 @@ impl TapesScreen {
         };
         let patterns = step.differences.iter().filter_map(|it| Some(it.path.parse::<JsonPath<'_>>().ok()?.pattern()));
         let mut paths: Vec<_> = patterns.filter(|path| !path.is_empty()).collect();
+        paths.sort_unstable();
         paths.dedup();
         if step.differences.is_empty() {
             paths = self.ignored(&replay.tape).to_vec();
@@ -468,5 +469,6 @@ fn calls(tape: &TapeInfo) -> u64 {
 /// The file's name without what every tape's name ends with.
 pub(crate) fn tape_title(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.strip_suffix(".jsonl").unwrap_or(&name).trim_end_matches(".tape").to_owned()
+    let name = name.strip_suffix(".zst").unwrap_or(&name);
+    name.strip_suffix(".jsonl").unwrap_or(name).trim_end_matches(".tape").to_owned()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rig::{Rig, World, busy, text_result};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
 use crate::event::{
-    CallStanding, Command, Event, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait,
+    CallStanding, Command, Difference, Event, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait,
 };
 
 #[test]
@@ -97,6 +97,34 @@ fn step_that_differs_is_accepted() {
     }
     assert!(rig.press("u").commands().is_empty(), "once is enough");
     assert!(rig.press("n").picture().contains("there is nothing here for that"), "{}", rig.picture());
+}
+
+#[test]
+fn packed_tape_is_called_as_others_are() {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    let mut tapes = super::rig::tapes();
+    tapes[0].path = "/tapes/nightly.tape.jsonl.zst".into();
+    rig.on_event(Event::Tapes(tapes));
+    let picture = rig.picture();
+    assert!(picture.contains("nightly") && !picture.contains("zst"), "{picture}");
+}
+
+#[test]
+fn path_that_differs_in_several_items_is_ignored_once() {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    for mut event in super::pictures::replay() {
+        if let ReplayEvent::Step(step) = &mut event
+            && let Some(first) = step.differences.pop()
+        {
+            let at = |path: &str| Difference { path: path.to_owned(), ..first.clone() };
+            step.differences = [".a[0].x", ".a[0].y", ".a[1].x", ".a[1].y"].map(at).to_vec();
+        }
+        rig.on_event(Event::Replay(event));
+    }
+    let asked = rig.press("n tab i").commands().pop();
+    assert!(matches!(asked, Some(Command::IgnoreInReplay { paths, .. }) if paths == [".a[*].x", ".a[*].y"]));
 }
 
 #[test]
