@@ -125,6 +125,11 @@ fn path_that_differs_in_several_items_is_ignored_once() {
     }
     let asked = rig.press("n tab i").commands().pop();
     assert!(matches!(asked, Some(Command::IgnoreInReplay { paths, .. }) if paths == [".a[*].x", ".a[*].y"]));
+    // Each takes three lines; what has no room is counted.
+    assert!(rig.picture().contains(" more lines"), "{}", rig.picture());
+    rig.resize(120, 60);
+    let picture = rig.picture();
+    assert!(!picture.contains(" more lines") && picture.contains(".a[1].y"), "{picture}");
 }
 
 #[test]

@@ -282,7 +282,13 @@ fn draw_differences(
         let text = format!(" ~ {}  {}", it.path, it.kind);
         styled(model, Role::Dim, short(&text, width)).into()
     });
-    for (at, line) in difference_lines(model, &step.differences, width).chain(excused).enumerate() {
+    let mut lines: Vec<_> = difference_lines(model, &step.differences, width).chain(excused).collect();
+    let room = usize::from(area.height).saturating_sub(from + 2);
+    if let Some(unseen) = lines.len().checked_sub(room).filter(|unseen| *unseen > 0) {
+        lines.truncate(room.saturating_sub(1));
+        lines.push(styled(model, Role::Dim, format!(" .. {}", text::counted(unseen + 1, "more line"))).into());
+    }
+    for (at, line) in lines.into_iter().enumerate() {
         put(frame, area, from + 2 + at, line);
     }
 }
