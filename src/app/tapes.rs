@@ -79,9 +79,10 @@ impl Executor {
     fn accept_reply(&mut self, path: PathBuf, request: Seq) {
         let reply = self.latest.reply(&path, request);
         self.change_tape(path, move |path, journal| {
+            let tape = path.to_owned();
             let reply = reply.ok_or("what the server answered is not known any more; play it again")?;
             let AcceptedValues { values, left } = accept(path, &[reply]).map_err(|error| error.to_string())?;
-            journal.publish(Event::Replay(ReplayEvent::Accepted { request, values, left }));
+            journal.publish(Event::Replay(ReplayEvent::Accepted { tape, request, values, left }));
             Ok(())
         });
     }

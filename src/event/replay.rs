@@ -22,6 +22,7 @@ pub enum ReplayEvent {
     },
     /// The tape has taken over what the server answered to this request: so many values, and what could not be.
     Accepted {
+        tape: PathBuf,
         request: Seq,
         values: usize,
         left: Vec<String>,

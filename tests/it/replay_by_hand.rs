@@ -106,7 +106,7 @@ async fn reply_that_is_accepted_is_what_the_tape_expects() {
     let before = std::fs::read_to_string(&tape).unwrap();
     rig.command_now(accept(&tape, 3));
     let accepted = rig.event("what was accepted", |event| match replayed(event)? {
-        ReplayEvent::Accepted { request, values, left } => Some((*request, *values, left.clone())),
+        ReplayEvent::Accepted { request, values, left, .. } => Some((*request, *values, left.clone())),
         _ => None,
     });
     assert_eq!(accepted.await, (Seq(3), 1, Vec::new()));

@@ -363,8 +363,11 @@ impl Model {
                 };
                 self.warn(format!("{what}: {why}"));
             }
-            ReplayEvent::Accepted { values, left, .. } => {
-                let words = format!("accepted: {} of the tape as the server has it", text::counted(*values, "value"));
+            ReplayEvent::Accepted { tape, request, values, left } => {
+                let (values, tape) = (text::counted(*values, "value"), tape.display());
+                let act = format!("{tape}: {values} of what answers {request} as the server has it");
+                self.log.push(LogLine { at: self.now, ..LogLine::new(Level::Info, "tape", act) }, false);
+                let words = format!("accepted: {values} of the tape as the server has it");
                 match &left[..] {
                     [] => self.notify(words),
                     left => self.warn(format!("{words}, but not {}", left.join(", "))),

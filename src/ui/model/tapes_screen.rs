@@ -417,8 +417,11 @@ impl TapesScreen {
             (ReplayEvent::Step(report), Some(replay)) => replay.step(report),
             (ReplayEvent::Finished(summary), Some(replay)) => replay.end = Some(Ok(summary)),
             (ReplayEvent::Failed { why }, Some(replay)) => replay.end = Some(Err(why)),
-            (ReplayEvent::Accepted { request, .. }, Some(replay)) => drop(replay.accepted.insert(request)),
-            (_, None) => {}
+            // Another may have begun while a large tape was rewritten.
+            (ReplayEvent::Accepted { tape, request, .. }, Some(replay)) if tape == replay.tape => {
+                replay.accepted.insert(request);
+            }
+            (ReplayEvent::Accepted { .. }, _) | (_, None) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the screen says of messages together is true: counts, progress, why a call waits, diagrams.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::rig::{Rig, World, busy, text_result};
@@ -89,13 +90,19 @@ fn step_that_differs_is_accepted() {
     let mut rig = failed_step();
     let asked = rig.press("u").commands().pop();
     assert!(matches!(asked, Some(Command::AcceptReply { tape, request: Seq(3) }) if tape.ends_with("demo.tape.jsonl")));
-    let done = ReplayEvent::Accepted { request: Seq(3), values: 1, left: Vec::new() };
-    rig.on_event(Event::Replay(done));
+    let done = |tape: &Path| ReplayEvent::Accepted { tape: tape.into(), request: Seq(3), values: 1, left: Vec::new() };
+    rig.on_event(Event::Replay(done(Path::new("another.tape.jsonl"))));
+    assert!(rig.picture().contains("fail 1"), "{}", rig.picture());
+    let tape = rig.model.tapes.replay.as_ref().unwrap().tape.clone();
+    rig.on_event(Event::Replay(done(&tape)));
     let picture = rig.picture();
     for expected in ["accepted: 1 value of the tape", "fail 0", "accepted 1", "the tape expects now what was got"] {
         assert!(picture.contains(expected), "no `{expected}` in {picture}");
     }
     assert!(rig.press("u").commands().is_empty(), "once is enough");
+    let log = rig.press("6").picture();
+    assert!(log.contains("1 value of what answers #3 as the server has it"), "{log}");
+    rig.press("4");
     assert!(rig.press("n").picture().contains("there is nothing here for that"), "{}", rig.picture());
 }
 
