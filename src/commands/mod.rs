@@ -134,13 +134,15 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
         | CliCommand::Tape(TapeArgs { command: TapeCommand::Minimise(_), .. }) => {
             Config::load_without_serving(Directory::Chosen)
         }
+        CliCommand::Tape(TapeArgs { tapes: Some(_), .. }) | CliCommand::Sessions(_) => {
+            Config::load_without_serving(Directory::Found)
+        }
         // What is recorded here is found here. Nothing else of the file is theirs.
         CliCommand::Tape(_) | CliCommand::Search(_) => {
             let tapes = Config::load_without_serving(Directory::Chosen)?.keys.tapes;
             let found = Config::load_without_serving(Directory::Found)?;
             Ok(Config { keys: ConfigKeys { tapes, ..found.keys }, ..found })
         }
-        CliCommand::Sessions(_) => Config::load_without_serving(Directory::Found),
         // Packages have the usual keys, wherever they are built.
         CliCommand::Man(ManArgs { dir: Some(_), .. }) => Ok(Config::default()),
         // They say what can be said, also where a file is wrong: who mends it may need them.

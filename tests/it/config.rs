@@ -263,6 +263,9 @@ fn tapes_of_the_working_directory_are_read_and_not_cleared() {
     let (status, said) = cleared(&[]);
     assert!(status == 2 && said.contains("`--tapes kept` says so, too"), "{said}");
     assert_eq!(cleared(&["--tapes", "kept"]), (0, "removed near-4f1c\n".to_owned()));
+    fs::write(place.path().join("here/tapline.toml"), "tapes = ").unwrap();
+    let (status, stdout, _) = place.end(&["tape", "ls", "--tapes", "../home/own"]);
+    assert!(status == 0 && stdout.contains("9a07"), "where another is said, the file is not asked: {stdout}");
     fs::remove_file(place.path().join("here/tapline.toml")).unwrap();
     assert_eq!(cleared(&[]), (0, "removed far-9a07\n".to_owned()));
 }

@@ -324,22 +324,6 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     .when(Model::can_step),
     key(C::Tapes, &["m"], A::Pace, "pace", "pace of the next replay: flat out, as recorded, x2, x10"),
     key(C::Tapes, &["n"], A::NextFail, "next fail", "next step that failed").when(Model::has_fails),
-    key(
-        C::Tapes,
-        &["u"],
-        A::AcceptReply,
-        "accept",
-        "accept what the server answered in the step: the tape expects it from now on",
-    )
-    .when(Model::can_accept),
-    key(
-        C::Tapes,
-        &["i"],
-        A::IgnorePaths,
-        "ignore",
-        "ignore what differs in the step when this tape is played, or no longer",
-    )
-    .when(Model::can_ignore),
     key(C::Tapes, &["R"], A::Type(PromptKind::TapeName), "rename", "give the tape another name")
         .when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &[";"], A::Type(PromptKind::TapeNote), "note", "write a note onto the tape")
@@ -352,6 +336,22 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Tapes, &["W"], A::Compare, "compare", "compare with another tape: the same key there")
         .when(|m| m.tapes.selected().is_some()),
     key(C::Steps, &["enter"], A::Open, "open tape", "open the tape at this step").when(|m| m.step().is_some()),
+    key(
+        C::Steps,
+        &["u"],
+        A::AcceptReply,
+        "accept",
+        "accept what the server answered in the step: the tape expects it from now on",
+    )
+    .when(Model::can_accept),
+    key(
+        C::Steps,
+        &["i"],
+        A::IgnorePaths,
+        "ignore",
+        "ignore what differs in the step when this tape is played, or no longer",
+    )
+    .when(Model::can_ignore),
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
     // Two tapes side by side.
     key(C::Compare, &["enter"], A::Open, "open", "both values, or the second tape at this call")
