@@ -85,10 +85,19 @@ impl Guardian {
         command: &mut tokio::process::Command,
         role: GroupRole,
     ) -> std::io::Result<(Child, GuardedGroup)> {
+        self.be_there();
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         // It has one until it is waited for.
         let group = child.id().ok_or_else(|| std::io::Error::other("it has no process"))?;
         Ok((child, self.watch(group, role)))
+    }
+
+    /// Is started before its first child: that takes longer than a child needs to be at work, and tapline may be killed meanwhile.
+    fn be_there(&self) {
+        let mut watched = self.watched.lock();
+        if watched.pipe.is_none() {
+            self.start(&mut watched);
+        }
     }
 
     /// Has a process group killed should tapline die; until the returned guard is dropped.
@@ -252,5 +261,31 @@ fn end_all(groups: BTreeSet<i32>) {
     }
     for group in groups {
         let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn guardian_is_there_before_the_first_child_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("guardian");
+        // Written by another process: while a fork of ours has it open, nobody can run it.
+        let script = r#"printf '#!/bin/sh\ncat\n' > "$0" && chmod 700 "$0""#;
+        assert!(Command::new("sh").args(["-c", script]).arg(&program).status().unwrap().success());
+        // A pattern, which is not in the words of the child that looks by it.
+        let name = dir.path().file_name().unwrap().to_str().unwrap();
+        let pattern = format!("{}[{}]/guardian", &name[..name.len() - 1], &name[name.len() - 1..]);
+        let look = format!("until grep -l '{pattern}' /proc/[0-9]*/cmdline; do :; done");
+        let mut child = tokio::process::Command::new("sh");
+        child.args(["-c", &look]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let (child, _group) = Guardian::new(program).spawn(&mut child, GroupRole::Program).unwrap();
+        let process = child.id().unwrap();
+        let found = String::from_utf8(child.wait_with_output().await.unwrap().stdout).unwrap();
+        let guardian: u32 = found.split('/').nth(2).unwrap().parse().unwrap();
+        // Processes are numbered as they are started.
+        assert!(guardian < process, "{guardian} is younger than {process}");
     }
 }
