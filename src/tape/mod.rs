@@ -27,6 +27,7 @@ mod json_items;
 pub mod minimise;
 pub mod mock;
 pub mod name;
+mod page;
 pub mod play;
 pub mod read;
 pub mod record;

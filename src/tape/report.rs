@@ -9,6 +9,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::event::{Difference, Excused, ReplaySummary, StepReport, StepVerdict};
+use crate::tape::page::{self, harmless};
 use crate::text::{counted, excerpt, harmless_json, sanitize};
 
 /// Whether text carries ANSI colours.
@@ -40,11 +41,9 @@ pub enum ReportForm {
     Junit,
 }
 
-const PAGE: &str = include_str!("../../assets/export/replay.html");
-
 /// The page before and behind the report that it shows.
-fn page() -> (&'static str, &'static str) {
-    PAGE.split_once("@DATA@").expect("the page has a place for it")
+fn page() -> [String; 2] {
+    page::page("tapline replay", page::REPLAY)
 }
 
 /// A report that is written while the replay goes on, so that a long one shows what it comes to and fills no memory.
@@ -128,16 +127,16 @@ impl ReportStream {
         match self.page {
             Some(state) if !text.is_empty() => {
                 self.page = Some(PageState::Begun);
-                let begin = if state == PageState::Due { page().0 } else { "" };
-                begin.to_owned() + &text.replace('<', "\\u003c")
+                let [begin, _] = if state == PageState::Due { page() } else { Default::default() };
+                begin + &harmless(&text)
             }
             _ => text,
         }
     }
 
     fn last(mut self, text: String) -> String {
-        let end = if self.page.is_some() { page().1 } else { "" };
-        self.in_page(text) + end
+        let [_, end] = if self.page.is_some() { page() } else { Default::default() };
+        self.in_page(text) + &end
     }
 
     /// The tape is not as it should be: whoever has the report alone is to know what was not tested. Known before its first step.
@@ -604,7 +603,7 @@ mod tests {
             page + &stream.end_tapes(&summary)
         };
         let (whole, json) = (data(ReportStream::page()), data(ReportStream::new(ReportForm::Json)));
-        let (begin, end) = page();
+        let [begin, end] = &page();
         let inner = whole.strip_prefix(begin).unwrap().strip_suffix(end).unwrap();
         assert!(!inner.contains('<'), "{inner}");
         let [inner, json] = [inner, &json].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());

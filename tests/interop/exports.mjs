@@ -4,7 +4,7 @@
 //
 // - Tests of pytest, vitest and Rust, made from recordings of real servers, pass against these servers.
 // - HAR is valid for har-validator (npm) and is read by haralyzer (PyPI).
-// - The page is opened in a headless Chromium: every message is there, search and drawings work, nothing is fetched.
+// - The page is opened in a headless Chromium: every message is there, search and drawings work, nothing is fetched. So are those of a replay and of a comparison.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -215,17 +215,28 @@ async function archives(tapes) {
   }
 }
 
-/** The page of a replay in which one step fails: that it shows, then all, what is searched for, and times. */
-async function replayPage(browser) {
-  const file = join(PLACE, "replay.html");
-  rmSync(file, { force: true });
-  const played = run([TAPLINE, "replay", join(ROOT, "tapes/demo.tape.jsonl"), "--speed", "max", "--report", "html", "--out", file, "--", TAPLINE, "__demo-server", "--changed"]);
-  if (!existsSync(file)) return check("page of a replay in Chromium", played.said);
-  const page = await browser.newPage();
-  const wrong = [];
+/** Opens a page: what is wrong with it is added to `wrong`, what it fetches among it. */
+async function opened(browser, file) {
+  const page = await browser.newPage(), wrong = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error}`)).on("console", (line) => line.type() === "error" && wrong.push(`console: ${line.text()}`));
   page.on("request", (request) => request.url().startsWith("file:") || wrong.push(`it fetches ${request.url()}`));
   await page.goto(pathToFileURL(file).href);
+  return [page, wrong];
+}
+
+/** A replay of the demo in which one step fails, with its tape and its page. */
+function changedDemo() {
+  const demo = join(ROOT, "tapes/demo.tape.jsonl"), recorded = join(PLACE, "changed"), file = join(PLACE, "replay.html");
+  for (const old of [recorded, file]) rmSync(old, { recursive: true, force: true });
+  const played = run([TAPLINE, "replay", demo, "--speed", "max", "--report", "html", "--out", file, "--record", recorded, "--", TAPLINE, "__demo-server", "--changed"]);
+  const tape = existsSync(recorded) && readdirSync(recorded).find((name) => name.endsWith(".tape.jsonl"));
+  return { demo, file, said: played.said, tape: tape && join(recorded, tape) };
+}
+
+/** The page of a replay in which one step fails: that it shows, then all, what is searched for, and times. */
+async function replayPage(browser, { file, said }) {
+  if (!existsSync(file)) return check("page of a replay in Chromium", said);
+  const [page, wrong] = await opened(browser, file);
   const rows = () => page.$$eval("main tr[class]", (rows) => rows.length);
   const shown = [await rows()];
   if (!(await page.$eval("main pre", (it) => it.textContent)).includes('.sky\n- "sun"\n+ "fog"')) wrong.push("what differs is not shown");
@@ -240,6 +251,31 @@ async function replayPage(browser) {
   await page.close();
 }
 
+/** The page of a comparison in which one call differs: that it shows, then all, what is searched for, and both drawings. */
+async function diffPage(browser, { demo, tape, said }) {
+  const file = join(PLACE, "diff.html");
+  rmSync(file, { force: true });
+  if (tape) run([TAPLINE, "tape", "diff", demo, tape, "--format", "html", "--out", file]);
+  if (!existsSync(file)) return check("page of a comparison in Chromium", said);
+  const [page, wrong] = await opened(browser, file);
+  const rows = () => page.$$eval("main tr.item", (rows) => rows.length);
+  const shown = [await rows()];
+  if (!(await page.$eval("main pre", (it) => it.textContent)).includes('.sky\n- "sun"\n+ "fog"')) wrong.push("what differs is not shown");
+  await page.click("button[data-only=all]");
+  shown.push(await rows());
+  await page.type("#search", "get_forecast");
+  shown.push(await rows());
+  await page.type("#search", " fog");
+  shown.push(await rows());
+  if (!(shown[0] < shown[1] && shown[1] > shown[2] && shown[2] > shown[3] && shown[3] === 1)) wrong.push(`rows: ${shown}`);
+  for (const [view, drawn] of [["sequence", "line"], ["timeline", "rect"]]) {
+    await page.click(`button[data-view=${view}]`);
+    if ((await page.$$(`main svg ${drawn}`)).length < 1) wrong.push(`no drawing in ${view}`);
+  }
+  check("page of a comparison in Chromium", wrong.join("\n") || undefined);
+  await page.close();
+}
+
 async function pages(tapes) {
   if (!CHROMIUM) throw new Error("no Chromium: install one, or say where it is with CHROMIUM");
   const load = createRequire(join(PLACE, "package.json"));
@@ -247,11 +283,7 @@ async function pages(tapes) {
   const browser = await puppeteer.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
   for (const [name, tape] of tapes) {
     const file = exported(tape, "html", join(PLACE, `${name}.html`));
-    const page = await browser.newPage();
-    const wrong = [];
-    page.on("pageerror", (error) => wrong.push(`error: ${error}`)).on("console", (line) => line.type() === "error" && wrong.push(`console: ${line.text()}`));
-    page.on("request", (request) => request.url().startsWith("file:") || wrong.push(`it fetches ${request.url()}`));
-    await page.goto(pathToFileURL(file).href);
+    const [page, wrong] = await opened(browser, file);
     const messages = readFileSync(tape, "utf8").split("\n").filter((line) => line.startsWith('{"seq"')).length;
     const rows = () => page.$$eval("tr.row", (rows) => rows.length);
     if ((await rows()) !== messages) wrong.push(`${await rows()} rows for ${messages} messages`);
@@ -267,7 +299,9 @@ async function pages(tapes) {
     check(`${name}: page in Chromium`, wrong.join("\n") || undefined);
     await page.close();
   }
-  await replayPage(browser);
+  const changed = changedDemo();
+  await replayPage(browser, changed);
+  await diffPage(browser, changed);
   await browser.close();
 }
 

@@ -10,12 +10,13 @@
 //! comparer.rs      comparing for a screen, until it is stopped
 //! definitions.rs   what a server says of its tools: changes, and baselines that pin them
 //! timing.rs        slower and faster, beyond chance
-//! render.rs        text, JSON, JUnit, Markdown
+//! render.rs        text, JSON, JUnit, Markdown; page.rs: one HTML file
 //! ```
 
 mod calls;
 mod comparer;
 pub mod definitions;
+mod page;
 mod render;
 #[cfg(test)]
 mod tests;
@@ -83,6 +84,8 @@ struct ComparedPair {
 }
 
 impl ComparedPair {
+    const NOTHING: Self = Self { change: None, excused: Vec::new() };
+
     /// How much it takes in memory, about.
     fn size(&self) -> usize {
         let of =
@@ -182,7 +185,7 @@ impl DiffedTapes {
     /// # Errors
     /// Where one of the files was changed meanwhile, or what is told fails.
     pub fn each_change<E: From<TapeError>>(&self, mut tell: impl FnMut(CallChange) -> Result<(), E>) -> Result<(), E> {
-        self.each_found(|outcome| outcome.differs, |found| found.change.map_or(Ok(()), &mut tell))
+        self.each_found(|outcome| outcome.differs, |_, found| found.change.map_or(Ok(()), &mut tell))
     }
 
     /// Tells each value that differs and need not be the same, in order.
@@ -190,20 +193,20 @@ impl DiffedTapes {
     /// # Errors
     /// Where one of the files was changed meanwhile, or what is told fails.
     pub fn each_excused<E: From<TapeError>>(&self, mut tell: impl FnMut(Excused) -> Result<(), E>) -> Result<(), E> {
-        self.each_found(|outcome| outcome.has_excused, |found| found.excused.into_iter().try_for_each(&mut tell))
+        self.each_found(|outcome| outcome.has_excused, |_, found| found.excused.into_iter().try_for_each(&mut tell))
     }
 
     /// Tells what came of the pairs that are wanted: as it was found, or found again.
     fn each_found<E: From<TapeError>>(
         &self,
-        is_wanted: impl Fn(PairOutcome) -> bool,
-        mut tell: impl FnMut(ComparedPair) -> Result<(), E>,
+        mut is_wanted: impl FnMut(PairOutcome) -> bool,
+        mut tell: impl FnMut(CallPair, ComparedPair) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut kept = self.kept.iter();
-        for (pair, outcome) in self.pairs.iter().filter(|(_, outcome)| outcome.is_told()) {
-            let found = kept.next();
+        for (pair, outcome) in &self.pairs {
+            let found = if outcome.is_told() { kept.next().cloned() } else { Some(ComparedPair::NOTHING) };
             if is_wanted(*outcome) {
-                tell(found.map_or_else(|| self.compare_pair(*pair), |found| Ok(found.clone()))?)?;
+                tell(*pair, found.map_or_else(|| self.compare_pair(*pair), Ok)?)?;
             }
         }
         Ok(())
@@ -229,7 +232,7 @@ impl DiffedTapes {
             (Some(call), Some(other)) => self.compare_calls(call, other)?,
             (Some(call), None) => alone(one_sided(&self.left, call, ChangeKind::Removed)?),
             (None, Some(other)) => alone(one_sided(&self.right, other, ChangeKind::Added)?),
-            (None, None) => ComparedPair { change: None, excused: Vec::new() },
+            (None, None) => ComparedPair::NOTHING,
         })
     }
 

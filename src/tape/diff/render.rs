@@ -1,19 +1,18 @@
-//! A comparison as text, JSON, JUnit XML or Markdown, written call by call.
+//! A comparison as text, JSON, JUnit XML, Markdown or a page, written call by call.
 
 use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
-use super::DiffedTapes;
+use super::{DiffedTapes, page};
 use crate::event::{CallChange, ChangeKind, DefinitionChange, Difference, TimingChange};
 use crate::tape::TapeOutputError;
 use crate::tape::json_items::JsonItems;
-use crate::text::{counted, counted_are, escape_markup, excerpt, harmless_json, sanitize};
+use crate::text::{counted, counted_are, excerpt, harmless_json, sanitize};
 
-/// Longest value that is shown, in characters: in a line, and on a page, which breaks it.
+/// Longest value that a line shows, in characters.
 const SHOWN: usize = 160;
-const SHOWN_ON_PAGE: usize = 4_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiffForm {
@@ -41,14 +40,12 @@ struct DiffReport<'d> {
     /// Those of them that count.
     failed_times: Vec<String>,
     summary: String,
-    /// Of a value, in characters.
-    longest: usize,
 }
 
 impl DiffReport<'_> {
     fn each_item(&self, mut tell: impl FnMut(DiffItem) -> Result<(), TapeOutputError>) -> Result<(), TapeOutputError> {
-        self.definitions.iter().map(|it| definition_item(it, self.longest)).try_for_each(&mut tell)?;
-        self.calls.map_or(Ok(()), |calls| calls.each_change(|change| tell(call_item(&change, self.longest))))
+        self.definitions.iter().map(definition_item).try_for_each(&mut tell)?;
+        self.calls.map_or(Ok(()), |calls| calls.each_change(|change| tell(call_item(&change))))
     }
 
     fn is_empty(&self) -> bool {
@@ -75,19 +72,22 @@ pub fn render(
         let verb = if diff.excused == 1 { "differs as it does" } else { "differ as they do" };
         format!("; {} {verb} from run to run", counted(diff.excused, "value"))
     };
+    let summary = format!(
+        "{} the same, {}, {}{excused}",
+        counted_are(diff.same, "call"),
+        differ("", diff.differing),
+        differ(" definition", diff.definitions.len()),
+    );
+    if form == DiffForm::Html {
+        return page::write(names, &summary, &diff.definitions, Some(diff), out);
+    }
     let report = DiffReport {
         title: format!("{} and {}", sanitize(names[0]), sanitize(names[1])),
         definitions: &diff.definitions,
         calls: Some(diff),
         times: diff.timings.iter().map(time_line).collect(),
         failed_times: diff.too_slow().map(time_line).collect(),
-        summary: format!(
-            "{} the same, {}, {}{excused}",
-            counted_are(diff.same, "call"),
-            differ("", diff.differing),
-            differ(" definition", diff.definitions.len()),
-        ),
-        longest: longest(form),
+        summary,
     };
     write(&report, form, out)
 }
@@ -145,11 +145,15 @@ pub fn render_definitions(changes: &[DefinitionChange], names: [&str; 2], form: 
     }
     let title = format!("{} and {}", sanitize(names[0]), sanitize(names[1]));
     let summary = differ(" definition", changes.len());
-    let (times, failed_times) = Default::default();
-    let report =
-        DiffReport { title, definitions: changes, calls: None, times, failed_times, summary, longest: longest(form) };
     let mut text = Vec::new();
-    write(&report, form, &mut text).expect("a vector takes everything");
+    let written = if form == DiffForm::Html {
+        page::write(names, &summary, changes, None, &mut text)
+    } else {
+        let (times, failed_times) = Default::default();
+        let report = DiffReport { title, definitions: changes, calls: None, times, failed_times, summary };
+        write(&report, form, &mut text)
+    };
+    written.expect("a vector takes everything");
     String::from_utf8(text).expect("all of it is text")
 }
 
@@ -157,28 +161,23 @@ fn write(report: &DiffReport<'_>, form: DiffForm, out: &mut dyn Write) -> Result
     match form {
         DiffForm::Junit => junit(report, out),
         DiffForm::Markdown => markdown(report, out),
-        DiffForm::Html => html(report, out),
-        DiffForm::Text | DiffForm::Json => text(report, out),
+        DiffForm::Text | DiffForm::Json | DiffForm::Html => text(report, out),
     }
 }
 
-fn longest(form: DiffForm) -> usize {
-    if form == DiffForm::Html { SHOWN_ON_PAGE } else { SHOWN }
-}
-
-fn call_item(call: &CallChange, longest: usize) -> DiffItem {
+fn call_item(call: &CallChange) -> DiffItem {
     let number = |seq: Option<crate::envelope::Seq>| seq.map(|it| format!(" {it}")).unwrap_or_default();
     let name = call.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
     let title = format!("{}{name}{}{}", call.method, number(call.left), number(call.right));
-    item(call.kind, &title, &call.differences, longest)
+    item(call.kind, &title, &call.differences)
 }
 
-fn definition_item(change: &DefinitionChange, longest: usize) -> DiffItem {
+fn definition_item(change: &DefinitionChange) -> DiffItem {
     let within = if change.within { " (while the session went on)" } else { "" };
-    item(change.kind, &format!("{} {}{within}", change.what, change.name), &change.differences, longest)
+    item(change.kind, &format!("{} {}{within}", change.what, change.name), &change.differences)
 }
 
-fn item(kind: ChangeKind, title: &str, differences: &[Difference], longest: usize) -> DiffItem {
+fn item(kind: ChangeKind, title: &str, differences: &[Difference]) -> DiffItem {
     let (sign, word) = match kind {
         ChangeKind::Added => ('+', "added"),
         ChangeKind::Removed => ('-', "removed"),
@@ -186,7 +185,7 @@ fn item(kind: ChangeKind, title: &str, differences: &[Difference], longest: usiz
     };
     let lines = differences.iter().map(|it| {
         let value = |sign: char, value: &Option<String>, other: &Option<String>| {
-            value.as_ref().map(|it| format!("  {sign} {}", excerpt(it, other.as_deref(), longest)))
+            value.as_ref().map(|it| format!("  {sign} {}", excerpt(it, other.as_deref(), SHOWN)))
         };
         let (expected, got) = (value('-', &it.expected, &it.got), value('+', &it.got, &it.expected));
         sanitize(&format!("{}{}{}", it.path, expected.unwrap_or_default(), got.unwrap_or_default())).into_owned()
@@ -236,31 +235,6 @@ fn markdown(report: &DiffReport<'_>, out: &mut dyn Write) -> Result<(), TapeOutp
         write!(out, "\n- {}", line.replace('<', "&lt;"))?;
     }
     Ok(if report.times.is_empty() { Ok(()) } else { writeln!(out) }?)
-}
-
-fn html(report: &DiffReport<'_>, out: &mut dyn Write) -> Result<(), TapeOutputError> {
-    let list = |lines: &[String]| {
-        lines.iter().map(|line| format!("<li><code>{}</code></li>", escape_markup(line))).collect::<String>()
-    };
-    write!(
-        out,
-        "<!doctype html><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <title>{0}</title><style>body{{font:14px system-ui;margin:2em;max-width:80em}}code{{white-space:pre-wrap;overflow-wrap:anywhere}}\
-         .ca{{color:#176b2c}}.cr{{color:#a31515}}.cc{{color:#8a5a00}}</style><h1>{0}</h1><p>{1}</p>",
-        escape_markup(&report.title),
-        escape_markup(&report.summary),
-    )?;
-    report.each_item(|item| {
-        let class = match item.sign {
-            '+' => 'a',
-            '-' => 'r',
-            _ => 'c',
-        };
-        let (title, lines) = (escape_markup(&item.title), list(&item.lines));
-        write!(out, "<details open><summary class=\"c{class}\">{title}</summary><ul>{lines}</ul></details>")?;
-        Ok(())
-    })?;
-    Ok(writeln!(out, "<ul>{}</ul>", list(&report.times))?)
 }
 
 /// Its head counts the items: what is shown of each is in memory before it is written.

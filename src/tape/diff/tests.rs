@@ -216,13 +216,57 @@ fn render_makes_nothing_of_what_a_server_says() {
     let right = [("sum", "{}", r#""<script>alert(1)</script>```\u001b[2J""#, 9)];
     let found = compared(&left, &right);
     let html = rendered(&found, ["a", "<b>"], DiffForm::Html);
-    assert!(!html.contains("<script>") && html.contains("&lt;script&gt;") && !html.contains("<b>"), "{html}");
+    assert!(!html.contains("<script>alert") && html.contains("\\u003cscript>alert") && !html.contains("<b>"), "{html}");
     let markdown = rendered(&found, ["a", "b"], DiffForm::Markdown);
     assert!(markdown.contains("\n````diff\n"), "{markdown}");
     let junit = rendered(&found, ["a", "b"], DiffForm::Junit);
     assert!(junit.contains("failures=\"1\"") && junit.contains("&lt;script&gt;"), "{junit}");
     let json: serde_json::Value = serde_json::from_str(&rendered(&found, ["a", "b"], DiffForm::Json)).unwrap();
     assert_eq!((json["same"].as_bool(), json["diff"]["calls"][0]["kind"].as_str()), (Some(false), Some("changed")));
+}
+
+fn shown_on_page(diff: &DiffedTapes, names: [&str; 2]) -> serde_json::Value {
+    let page = rendered(diff, names, DiffForm::Html);
+    assert_eq!((page.matches("<script").count(), page.matches("</script>").count()), (2, 2));
+    assert!(page.contains("default-src 'none'") && page.contains("id=\"search\"") && page.contains("search.oninput"));
+    let data = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+    serde_json::from_str(data).unwrap()
+}
+
+#[test]
+fn page_has_every_call_of_both_tapes() {
+    let left = [
+        ("sum", "{\"x\":1}", "{\"n\":1}", 9),
+        ("gone", "{}", "1", 9),
+        ("now", "{}", r#"{"at":"2026-11-23T16:55:01Z"}"#, 7),
+        ("kept", "{}", "1", 9),
+    ];
+    let right = [
+        ("kept", "{}", "1", 8),
+        ("sum", "{\"x\":1}", "{\"n\":2}", 9),
+        ("now", "{}", r#"{"at":"2026-11-24T16:55:09Z"}"#, 7),
+        ("new", "{}", "\"<b>\"", 9),
+    ];
+    let data = shown_on_page(&compared(&left, &right), ["a", "@DATA@</script>"]);
+    assert_eq!((&data["left"], &data["right"]), (&"a".into(), &"@DATA@</script>".into()));
+    assert_eq!(
+        data["summary"],
+        "2 calls are the same, 3 differ, 0 definitions differ; 1 value differs as it does from run to run"
+    );
+    let item = |it: &serde_json::Value| {
+        format!("{} {} {}-{} {}/{}", it["kind"], it["name"], it["left"], it["right"], it["was"], it["took"])
+            .replace('"', "")
+    };
+    let items = data["items"].as_array().unwrap();
+    insta::assert_snapshot!(items.iter().map(item).collect::<Vec<_>>().join("\n"), @r"
+    changed sum 1-3 9/9
+    removed gone 3-null 9/null
+    same now 5-5 7/7
+    same kept 7-1 9/8
+    added new null-7 null/9
+    ");
+    assert_eq!(items[0]["differences"], serde_json::json!([{ "path": ".result.n", "expected": "1", "got": "2" }]));
+    assert_eq!(items[2]["excused"][0]["kind"], "time");
 }
 
 #[test]

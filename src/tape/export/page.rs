@@ -1,4 +1,4 @@
-//! One HTML file that a person attaches to a bug: nothing is fetched, and nothing that a peer said is markup or code.
+//! One HTML file that a person attaches to a bug: the messages of a tape.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -10,15 +10,11 @@ use super::messages::ExportedTape;
 use crate::envelope::{Direction, Envelope};
 use crate::event::{MessageMark, Peer};
 use crate::tape::TapeOutputError;
+use crate::tape::page::{self, MOST, harmless};
 use crate::tape::read::ReadWatch;
-use crate::text::escape_markup;
 
-/// So many messages are in a page; a browser is slow with more.
-const MOST: usize = 20_000;
 /// So much of a message is in a page, in bytes.
 const LONGEST: usize = 64 << 10;
-
-const PAGE: &str = include_str!("../../../assets/export/page.html");
 
 pub(super) fn page(
     tape: &ExportedTape,
@@ -40,8 +36,7 @@ pub(super) fn page(
         "left": tape.len().saturating_sub(MOST),
         "messages": [],
     });
-    let page = PAGE.replacen("@TITLE@", &escape_markup(name), 1);
-    let (before, behind) = page.split_once("@DATA@").expect("the page has a place for it");
+    let [before, behind] = page::page(name, page::MESSAGES);
     let (data, end) = (data.to_string(), "]}");
     write!(out, "{before}{}", harmless(data.strip_suffix(end).expect("the messages stand last")))?;
     let mut is_behind = false;
@@ -50,11 +45,6 @@ pub(super) fn page(
         Ok(write!(out, "{comma}{}", harmless(&message(tape, envelope).to_string()))?)
     })?;
     Ok(write!(out, "{end}{behind}")?)
-}
-
-/// JSON in which neither `</script>` nor `<!--` can stand.
-fn harmless(json: &str) -> String {
-    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
 fn message(tape: &ExportedTape, envelope: &Envelope) -> Value {
