@@ -198,6 +198,9 @@ pub struct TapeUploadArgs {
     /// Where to: a prefix where it ends with a slash
     #[arg(long, value_name = "URL")]
     pub to: String,
+    /// Replace what is there under that name
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Receiver, never, select};
 use tokio_util::sync::CancellationToken;
 
-use super::output::{check_new, make_dir, progress, watch, write_out};
+use super::output::{check_new, progress, watch, write_new};
 use super::setup::played_target;
 use super::tape::find;
 use crate::app::replays;
@@ -67,10 +67,16 @@ pub(super) async fn run(
     };
     let found = minimise(tape, runs, fails).await.map_err(ExitError::usage)?;
     let Some(found) = found else { return Err(anyhow!(runner.nothing_failed()).into()) };
-    make_dir(&out)?;
-    write_out(Some(&out), "", |out| found.tape.write(out))?;
-    report(&found, runs, &out);
-    Ok(ExitCode::SUCCESS)
+    let place = write_new(&out, |out| found.tape.write(out))?;
+    report(&found, runs, &place);
+    let is_elsewhere = place != out;
+    if is_elsewhere {
+        let (out, place) = (out.display(), place.display());
+        print_stderr(&format!(
+            "tapline: {out} has come to be there meanwhile, and stays; what was found is in {place}"
+        ));
+    }
+    Ok(ExitCode::from(u8::from(is_elsewhere)))
 }
 
 fn report(found: &TapeReduction, runs: usize, out: &Path) {

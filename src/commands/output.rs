@@ -11,9 +11,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::control::recorder_elsewhere;
 use crate::control::registry::RegistryEntry;
 use crate::exit::ExitError;
-use crate::tape::care::check_free;
+use crate::tape::care::{check_free, rename_new};
 use crate::tape::read::TapeReader;
-use crate::tape::{TapeError, TapeOutputError};
+use crate::tape::{SUFFIX, TapeError, TapeOutputError};
 
 const BAR: &str = "{bar:30} {msg}: {percent} %";
 
@@ -176,6 +176,34 @@ impl Drop for OutFile {
     }
 }
 
+/// Writes a tape that is to be new, and returns where it is: what has come to stand there meanwhile is not written over, and what took
+/// long to find is not lost either, but stands beside it.
+pub(in crate::commands) fn write_new(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), TapeOutputError>,
+) -> Result<PathBuf, ExitError> {
+    if path.exists() && check_free(path).is_ok() {
+        // A device, or a pipe.
+        return write_out(Some(path), "", write).map(|()| path.to_owned());
+    }
+    make_dir(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
+    write_out(Some(&beside), "", write)?;
+    let stem = name.strip_suffix(SUFFIX).unwrap_or(&name);
+    let others = (2..).map(|number| path.with_file_name(format!("{stem}-{number}{SUFFIX}")));
+    for place in std::iter::once(path.to_owned()).chain(others) {
+        match rename_new(&beside, &place) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            renamed => {
+                renamed.with_context(|| format!("{} cannot be named {}", beside.display(), place.display()))?;
+                return Ok(place);
+            }
+        }
+    }
+    unreachable!("there is no end of names")
+}
+
 /// Writes to a file, or to stdout; `what`: what is written, for people.
 pub(in crate::commands) fn write_out(
     out: Option<&Path>,
@@ -258,6 +286,24 @@ mod tests {
         assert!(below(dir.path()).is_ok() && below(&there).is_err() && check_new(&there, &[]).is_err());
         assert!(check_new(dir.path(), &[]).is_err() && check_new(Path::new("/dev/null"), &[]).is_ok());
         assert!(!dir.path().join("new").exists(), "nothing is left of a try");
+    }
+
+    #[test]
+    fn file_that_is_new_stands_beside_what_has_come_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/a.tape.jsonl");
+        let there = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let found = |path: &Path, text: &str| {
+            write_new(path, |out| Ok(out.write_all(text.as_bytes())?)).ok().expect("it is written")
+        };
+        assert_eq!((found(&path, "first"), there(&path).as_str()), (path.clone(), "first"));
+        for (name, text) in [("a-2.tape.jsonl", "second"), ("a-3.tape.jsonl", "third")] {
+            let place = found(&path, text);
+            assert_eq!((&place, there(&place).as_str()), (&path.with_file_name(name), text));
+        }
+        assert_eq!(there(&path), "first");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 3, "nothing else is left");
+        assert_eq!(found(Path::new("/dev/null"), "x"), Path::new("/dev/null"));
     }
 
     #[test]

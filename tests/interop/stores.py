@@ -120,6 +120,16 @@ def forgotten(env, door, tape, to, part, content):
     check("one that the store has forgotten begins anew", again.returncode == 0 and content() == tape.read_bytes() and not kept.exists(), again)
 
 
+def kept_or_replaced(env, to, content, put):
+    """What is there under the name stays, unless it is said that it goes; `to`: a prefix, `put`: has something there."""
+    put(b"somebody's")
+    refused = run(env, "tape", "upload", TAPE, "--to", to)
+    one_line("what is there already is not replaced", refused, "is there already", "--overwrite")
+    check("and stays as it is", refused.returncode == 1 and content() == b"somebody's", refused)
+    replaced = run(env, "tape", "upload", TAPE, "--to", to, "--overwrite")
+    check("and is replaced with `--overwrite`", replaced.returncode == 0 and content() == TAPE.read_bytes(), replaced)
+
+
 def one_line(what, ran, *words):
     """A failure that is told in one line, with all of these words."""
     lines = ran.stderr.strip().splitlines()

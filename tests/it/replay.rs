@@ -301,6 +301,25 @@ fn minimise_finds_what_ends_the_server_and_says_where_it_never_began() {
     assert!(status == Some(1) && told.contains("the server is not lost when the whole tape is played"), "{told}");
 }
 
+#[test]
+fn minimise_writes_over_nothing_that_came_while_it_ran() {
+    let dir = tempfile::tempdir().unwrap();
+    let least = dir.path().join("least.tape.jsonl");
+    let mut command = binary::command();
+    command.args(["tape", "minimise", TAPE, "--crashes", "--out"]).arg(&least);
+    let output = command.args(["--", "sh", "-c", &format!("echo mine >'{}'; {CRASHES}", least.display())]).output();
+    let output = output.unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), std::fs::read_to_string(&least).unwrap().as_str()),
+        (Some(1), "mine\n"),
+        "{told}"
+    );
+    let beside = dir.path().join("least-2.tape.jsonl");
+    assert!(told.contains(&format!("what was found is in {}", beside.display())), "{told}");
+    assert!(std::fs::read_to_string(beside).unwrap().contains("Lisbon"));
+}
+
 /// As of `tapline replay TAPE -- SERVER | head -1`.
 #[test]
 fn reader_that_has_read_enough_of_the_report_is_no_failure() {

@@ -101,7 +101,8 @@ impl StorePlace {
         if !below.is_empty() {
             url.set_path(&format!("{}/{below}", url.path().trim_end_matches('/')));
         }
-        (url.set_query(None), url.set_fragment(None));
+        url.set_query(None);
+        url.set_fragment(None);
         // One that cannot have them has none.
         let _ = (url.set_username(""), url.set_password(None));
         url.into()

@@ -6,10 +6,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use object_store::multipart::{MultipartStore, PartId};
-use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStoreExt as _, PutPayload};
+use object_store::{ObjectStoreExt as _, PutMode, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{is_given_up, told};
@@ -39,32 +38,68 @@ struct UploadProgress {
     parts: Vec<String>,
 }
 
+/// What becomes of an object that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// It stays, and nothing is sent.
+    New,
+    Over,
+}
+
 /// Sends a tape, and returns where to. `to`: the place of all tapes, where it ends with a slash, else of this one.
 ///
 /// # Errors
-/// Where the store does not take it; the tape is still there.
-pub(super) async fn send(tape: &Path, to: &str) -> anyhow::Result<String> {
+/// Where the store does not take it, or has it already; the tape is still there.
+pub(super) async fn send(tape: &Path, to: &str, placing: Placing) -> anyhow::Result<String> {
     let name = tape.file_name().unwrap_or_default().to_string_lossy();
     let url = if to.ends_with('/') { format!("{to}{name}") } else { to.to_owned() };
     let place = StorePlace::of(&url)?;
     let file = File::open(tape).with_context(|| format!("cannot read {}", tape.display()))?;
     let length = file.metadata()?.len();
-    send_file(&place, tape, &file, length).await.map_err(|error| told(error, &place))?;
+    send_file(&place, tape, &file, length, placing).await.map_err(|error| told(error, &place))?;
     Ok(place.shown(&place.path))
 }
 
-async fn send_file(place: &StorePlace, tape: &Path, file: &File, length: u64) -> anyhow::Result<()> {
+async fn send_file(place: &StorePlace, tape: &Path, file: &File, length: u64, placing: Placing) -> anyhow::Result<()> {
+    // Said before anything is sent; the store itself has the last word where it knows of such a condition.
+    if placing == Placing::New {
+        check_free(place).await?;
+    }
     match place.store.parts() {
-        Some(store) if length > PART => in_parts(store, place, tape, file, length).await?,
+        Some(store) if length > PART => in_parts(store, place, tape, file, length, placing).await?,
         _ if length > PART && matches!(place.store, KnownStore::Http(_)) => {
             let shown = place.shown(&place.path);
             bail!("{shown}: a tape of {length} bytes is too large for a store that takes no parts")
         }
         _ => {
             let whole = read(file, 0, length)?;
-            place.store.objects().put(&place.path, whole.into()).await?;
+            put(place, whole.into(), placing).await?;
         }
     }
+    Ok(())
+}
+
+/// # Errors
+/// Where something is there. Who may only write is not told, and sends.
+async fn check_free(place: &StorePlace) -> anyhow::Result<()> {
+    place.store.objects().head(&place.path).await.map_or(Ok(()), |_| Err(occupied(place)))
+}
+
+fn occupied(place: &StorePlace) -> anyhow::Error {
+    anyhow!("{} is there already; `--overwrite` replaces it", place.shown(&place.path))
+}
+
+async fn put(place: &StorePlace, whole: PutPayload, placing: Placing) -> anyhow::Result<()> {
+    let (store, path) = (place.store.objects(), &place.path);
+    if placing == Placing::New {
+        match store.put_opts(path, whole.clone(), PutMode::Create.into()).await {
+            // Nobody knows of what comes between looking and writing there.
+            Err(object_store::Error::NotImplemented { .. }) => {}
+            Err(object_store::Error::AlreadyExists { .. }) => return Err(occupied(place)),
+            put => return Ok(put.map(drop)?),
+        }
+    }
+    store.put(path, whole).await?;
     Ok(())
 }
 
@@ -80,10 +115,11 @@ async fn in_parts(
     tape: &Path,
     file: &File,
     length: u64,
+    placing: Placing,
 ) -> anyhow::Result<()> {
     let beside = beside(tape);
     if let Some(mut progress) = resumable(&beside, place, length) {
-        let sent = progress.go_on(store, &place.path, file, &beside).await;
+        let sent = progress.go_on(store, place, file, &beside, placing).await;
         let is_over = !sent.as_ref().is_err_and(is_given_up);
         if is_over {
             return sent;
@@ -95,7 +131,7 @@ async fn in_parts(
     let part = PART.max(length.div_ceil(MOST_PARTS));
     let mut progress = UploadProgress { url: place.shown(&place.path), id, length, part, parts: Vec::new() };
     progress.keep(&beside)?;
-    progress.go_on(store, &place.path, file, &beside).await
+    progress.go_on(store, place, file, &beside, placing).await
 }
 
 fn beside(tape: &Path) -> PathBuf {
@@ -121,10 +157,12 @@ impl UploadProgress {
     async fn go_on(
         &mut self,
         store: &dyn MultipartStore,
-        path: &ObjectPath,
+        place: &StorePlace,
         file: &File,
         beside: &Path,
+        placing: Placing,
     ) -> anyhow::Result<()> {
+        let path = &place.path;
         loop {
             let from = self.parts.len() as u64 * self.part;
             if from >= self.length {
@@ -134,6 +172,10 @@ impl UploadProgress {
             let sent = store.put_part(path, &self.id, self.parts.len(), PutPayload::from(bytes)).await?;
             self.parts.push(sent.content_id);
             self.keep(beside)?;
+        }
+        // The last step of an upload in parts takes no condition: it is looked at once more.
+        if placing == Placing::New {
+            check_free(place).await?;
         }
         let parts = self.parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
         store.complete_multipart(path, &self.id, parts).await?;
@@ -146,8 +188,11 @@ impl UploadProgress {
 pub(in crate::commands) fn upload(args: &TapeUploadArgs, tapes: &[PathBuf]) -> Result<ExitCode, ExitError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let mut said = String::new();
+    let placing = if args.overwrite { Placing::Over } else { Placing::New };
     for tape in tapes {
-        let url = runtime.block_on(send(tape, &args.to)).with_context(|| format!("cannot send {}", tape.display()))?;
+        let url = runtime
+            .block_on(send(tape, &args.to, placing))
+            .with_context(|| format!("cannot send {}", tape.display()))?;
         said.push_str(&format!("{}  sent to {}\n", sanitize(&tape.display().to_string()), sanitize(&url)));
     }
     print(&said)

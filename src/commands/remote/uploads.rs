@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::place::StorePlace;
-use super::send::send;
+use super::send::{Placing, send};
 use crate::exit::{ExitError, print_stderr};
 use crate::tape;
 use crate::tape::record::tell_closed;
@@ -74,7 +74,7 @@ fn send_all(jobs: &Receiver<UploadJob>, to: &str) -> Vec<(PathBuf, anyhow::Error
         }
     };
     while let Ok(UploadJob::Send(tape)) = jobs.recv() {
-        match runtime.block_on(send(&tape, to)) {
+        match runtime.block_on(send(&tape, to, Placing::New)) {
             Ok(url) => tracing::info!(tape = %tape.display(), url, "tape sent"),
             Err(error) => {
                 tracing::warn!(tape = %tape.display(), error = format!("{error:#}"), "tape not sent");

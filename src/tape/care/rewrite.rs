@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::seal::LineSums;
 use super::signature::SIGNATURE;
@@ -39,7 +41,7 @@ pub enum Packing {
 pub type LineChange<'c> = dyn FnMut(u64, Vec<u8>) -> Vec<u8> + 'c;
 
 /// Writes a tape to another file, line by line; the lines of old seals go, and a new one ends it where the old had one or
-/// `reseal` says so. Returns where a packed one was cut or damaged: what stands before is written, unless it were to take its place.
+/// `reseal` says so. What was not there when that began is not written over. Returns where a packed one was cut or damaged: what stands before is written, unless it were to take its place.
 ///
 /// # Errors
 /// Where the tape cannot be read, or the file not be written. Then there is no new file.
@@ -58,13 +60,16 @@ pub fn rewrite(
         let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
         return Err(TapeError::CannotWrite { path: to.clone(), error });
     }
+    let is_new = to.symlink_metadata().is_err();
     let beside = to.with_file_name(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
     let cannot_write = |error| TapeError::CannotWrite { path: to.clone(), error };
     let file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
     let written = write_rewritten(from, file, packing, reseal, change).map_err(cannot_write);
     let written = written.and_then(|ended| ended.judged(from, to));
-    let renamed = written.and_then(|problem| std::fs::rename(&beside, to).map(|()| problem).map_err(cannot_write));
+    let rename = |beside: &Path| if is_new { rename_new(beside, to) } else { std::fs::rename(beside, to) };
+    let unwritten = |error| TapeError::unwritten(to, error);
+    let renamed = written.and_then(|problem| rename(&beside).map(|()| problem).map_err(unwritten));
     renamed.inspect_err(|_| {
         let _ = std::fs::remove_file(&beside);
     })
@@ -326,6 +331,19 @@ pub fn check_free(path: &Path) -> Result<(), TapeError> {
     }
 }
 
+/// Renames a file, in one step, where nothing has the name: also where that was seen to be so before, as it may have come meanwhile.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] where something has it.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that knows no such step.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_err() => std::fs::rename(from, to),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Err(io::ErrorKind::AlreadyExists.into()),
+        renamed => Ok(renamed?),
+    }
+}
+
 /// Where a tape is once it has this name; `None` where that is no name.
 pub fn renamed(path: &Path, name: &str) -> Option<PathBuf> {
     let is_packed = path.to_string_lossy().ends_with(PACKED);
@@ -343,8 +361,7 @@ pub fn tend(path: &Path, edit: &TapeEdit) -> Result<(), String> {
     match edit {
         TapeEdit::Rename(name) => {
             let to = renamed(path, name).ok_or("a name is a word such as `login-fails`, without a directory")?;
-            check_free(&to).map_err(|error| error.to_string())?;
-            std::fs::rename(path, &to).map_err(|error| error.to_string())
+            rename_new(path, &to).map_err(|error| TapeError::unwritten(&to, error).to_string())
         }
         TapeEdit::Note(text) => append_note(path, text).map_err(|error| error.to_string()),
         TapeEdit::Delete => {
