@@ -11,7 +11,7 @@ use super::help::print;
 use super::output::{check_out, write_out};
 use super::tape::find_each;
 use crate::cli::{LintArgs, LintFormat};
-use crate::config::keys::ConfigKeys;
+use crate::config::Config;
 use crate::exit::{ExitError, print_error};
 use crate::lint::policy::check_code;
 use crate::lint::report::{self, LintedTape};
@@ -19,17 +19,17 @@ use crate::lint::{LINTS, LintPolicy, TapeLint, client_names};
 use crate::tape::Mark;
 use crate::tape::read::{TapeEntry, TapeReader, check_is_file, troubles};
 
-pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitError> {
+pub(super) fn run(args: &LintArgs, config: &Config) -> Result<ExitCode, ExitError> {
     if args.list {
         return print(&catalogue());
     }
     for code in &args.allow {
         check_code(code).map_err(|why| ExitError::usage(anyhow!("`--allow`: {why}")))?;
     }
-    let section = keys.lint.clone().unwrap_or_default();
+    let section = config.keys.lint.clone().unwrap_or_default();
     let policy = LintPolicy::of(section.clone(), args.level.map(Into::into), &args.allow);
     let seen_by = known_client(args.seen_by.as_deref().or(section.seen_by.as_deref()))?;
-    let paths = find_each(&args.tapes, None, keys)?;
+    let paths = find_each(&args.tapes, None, config)?;
     check_out(args.out.as_deref(), REPORT, &paths.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
     let (mut tapes, mut unread, mut damaged) = (Vec::new(), None, false);
     for path in &paths {

@@ -49,7 +49,7 @@ pub(super) async fn run(
     config: &Config,
 ) -> Result<ExitCode, ExitError> {
     let TapeMinimiseArgs { tape, fails, crashes, most_runs, timeout, out, target: server } = args;
-    let (path, runs) = (find(&tape, tapes, &config.keys)?, most_runs.get());
+    let (path, runs) = (find(&tape, tapes, config)?, most_runs.get());
     let filter = fails.as_deref().map(Filter::parse).transpose().context("`--fails`").map_err(ExitError::usage)?;
     let failure = Failure { filter, crashes };
     let out = out.unwrap_or_else(|| beside(&path));

@@ -44,7 +44,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// # Errors
 /// Where a tape cannot be read, or what is asked for cannot be done: exit status 2.
 pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, ExitError> {
-    args.tape = find_each(&args.tape, args.common.watch.tapes.as_ref(), &config.keys)?;
+    args.tape = find_each(&args.tape, args.common.watch.tapes.as_ref(), &config)?;
     let options = mock_options(&mut args)?;
     let real = real_server(&args)?;
     let fallback = real.as_ref().map(|real| real.fallback(&args)).transpose()?;

@@ -91,17 +91,15 @@ fn dispatch(command: CliCommand, config: Config, color: ColorArg) -> Result<Exit
         CliCommand::Wrap(args) => Ok(wrap::wrap(&args, color)),
         CliCommand::Unwrap(args) => Ok(wrap::unwrap(&args, color)),
         CliCommand::Sessions(args) => Ok(sessions::run(&args, &config.keys)),
-        CliCommand::Tape(args) if !matches!(args.command, TapeCommand::Minimise(_)) => {
-            tape::run(&args, &config.keys, color)
-        }
-        CliCommand::Search(args) => tape::search(&args, &config.keys, color),
+        CliCommand::Tape(args) if !matches!(args.command, TapeCommand::Minimise(_)) => tape::run(&args, &config, color),
+        CliCommand::Search(args) => tape::search(&args, &config, color),
         CliCommand::Check(args) => check::run(&args),
         CliCommand::Help(args) => help::run(&args, &config.keys.key_choice(), color),
         CliCommand::Man(args) => man::run(&args, &config.keys.key_choice()),
         CliCommand::Completions(args) => completions::run(&args),
         CliCommand::Doctor(args) => doctor::run(&args, color),
         CliCommand::Rules { name } => rules::list(name.as_deref()),
-        CliCommand::Lint(args) => lint::run(&args, &config.keys),
+        CliCommand::Lint(args) => lint::run(&args, &config),
         command => with_runtime(command, config),
     }
 }
@@ -137,12 +135,7 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
         CliCommand::Tape(TapeArgs { tapes: Some(_), .. }) | CliCommand::Sessions(_) => {
             Config::load_without_serving(Directory::Found)
         }
-        // What is recorded here is found here. Nothing else of the file is theirs.
-        CliCommand::Tape(_) | CliCommand::Search(_) => {
-            let tapes = Config::load_without_serving(Directory::Chosen)?.keys.tapes;
-            let found = Config::load_without_serving(Directory::Found)?;
-            Ok(Config { keys: ConfigKeys { tapes, ..found.keys }, ..found })
-        }
+        CliCommand::Tape(_) | CliCommand::Search(_) => Config::load_without_serving(Directory::Searched),
         // Packages have the usual keys, wherever they are built.
         CliCommand::Man(ManArgs { dir: Some(_), .. }) => Ok(Config::default()),
         // They say what can be said, also where a file is wrong: who mends it may need them.

@@ -162,7 +162,7 @@ impl ReplayJob {
     /// # Errors
     /// Where the arguments cannot be.
     fn of(args: ReplayArgs, config: &Config) -> Result<(Self, Result<Target, ExitError>), ExitError> {
-        let tapes = find_each(&args.tapes, None, &config.keys)?;
+        let tapes = find_each(&args.tapes, None, config)?;
         let color = config.keys.color.unwrap_or_default();
         let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
         let headers = given.cloned().collect();

@@ -1,7 +1,7 @@
 //! The configuration: what `tapline.toml` and the user's file say, beside the flags and the environment.
 //!
 //! Flags win over `TAPLINE_*`, which clap reads; both win over the file in the working directory (or the one of
-//! `--config`), and that over the user's own. A key, or a section, is taken whole from the nearest file that has it; only
+//! `--config`, or of `TAPLINE_CONFIG` for all that have no such flag), and that over the user's own. A key, or a section, is taken whole from the nearest file that has it; only
 //! upstreams of different names stand beside each other. [`options`] is where all of it becomes plain values; nothing
 //! behind it knows where a value was from.
 //!
@@ -41,6 +41,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// What is not wrong, and yet not as it should be.
     pub warnings: Vec<String>,
+    /// Why the file of the directory does not say where tapes are, where it is read for nothing else: a mistake where that is asked for.
+    pub unread_tapes: Option<String>,
     /// Upstreams that cannot be served, as a variable is not set, each with the mistake that it is where it is asked for.
     pub unset: Vec<(String, String)>,
 }
@@ -50,6 +52,8 @@ pub struct Config {
 pub enum Directory {
     /// The person who typed the command in it.
     Chosen,
+    /// The same; but of its file only that is theirs where tapes are: what is recorded here is found here.
+    Searched,
     /// A client that was opened in it, perhaps in a repository that its user has not read yet: a file there must not name commands
     /// that start.
     Found,
@@ -78,7 +82,13 @@ impl Config {
         let mut config = Self::default();
         let (mut default, mut limits, mut hold) = (None, None, None);
         for source in sources {
-            let mut keys: ConfigKeys = source.parse_without(left_out)?;
+            let mut keys: ConfigKeys = match source.parse_where(|key| !left_out.contains(&key)) {
+                Err(why) if source.is_for_tapes => {
+                    config.unread_tapes = Some(why.to_string());
+                    continue;
+                }
+                read => read?,
+            };
             keys.rule.iter_mut().for_each(|rules| rules.files = vec![source.path.clone()]);
             keys.tapes.iter_mut().for_each(|tapes| tapes.file.clone_from(&source.path));
             keys.keys = keys.keys.map(|_| own_keys::read(source).map(KeySection)).transpose()?;
@@ -153,9 +163,11 @@ impl Config {
 
 /// The files that are there, nearest first.
 fn sources(file: Option<&Path>, directory: Directory) -> Result<Vec<ConfigSource>, ConfigError> {
-    let near = match (file, directory) {
+    let named = std::env::var_os("TAPLINE_CONFIG").filter(|it| !it.is_empty()).map(PathBuf::from);
+    let near = match (file.or(named.as_deref()), directory) {
         (Some(file), _) => Some(ConfigSource::read(file)?),
         (None, Directory::Chosen) => read_if_there(Path::new(FILE))?,
+        (None, Directory::Searched) => ConfigSource::read_for_tapes(Path::new(FILE)),
         (None, Directory::Found) => None,
     };
     let far = user_file().map(|file| read_if_there(&file)).transpose()?.flatten();

@@ -391,7 +391,7 @@ pub fn tapes_are_found(given: Option<&PathBuf>, keys: &ConfigKeys) -> bool {
 }
 
 /// What is typed, or set.
-fn chosen_tapes(given: Option<&PathBuf>) -> Option<PathBuf> {
+pub fn chosen_tapes(given: Option<&PathBuf>) -> Option<PathBuf> {
     let variable = || std::env::var_os("TAPLINE_TAPES").filter(|it| !it.is_empty()).map(PathBuf::from);
     given.cloned().or_else(variable)
 }

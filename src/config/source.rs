@@ -18,6 +18,9 @@ use crate::text::{sanitize, width};
 /// Words beside which a value may be a secret, whatever it is called.
 const DELICATE: [&str; 2] = ["env", "header"];
 
+/// The key that says where tapes are.
+const TAPES: &str = "tapes";
+
 /// What stands in place of a value that may be a secret.
 const MASK: &str = " ...";
 
@@ -66,6 +69,8 @@ impl fmt::Display for ConfigFault {
 pub struct ConfigSource {
     pub path: PathBuf,
     text: String,
+    /// Nothing else is asked of it than where tapes are.
+    pub(super) is_for_tapes: bool,
 }
 
 impl ConfigSource {
@@ -77,7 +82,12 @@ impl ConfigSource {
     }
 
     pub(super) fn of(path: &Path, text: String) -> Self {
-        Self { path: path.to_owned(), text }
+        Self { path: path.to_owned(), text, is_for_tapes: false }
+    }
+
+    /// As [`Self::read`], where it is there and can be read, for that alone where tapes are.
+    pub(super) fn read_for_tapes(path: &Path) -> Option<Self> {
+        Self::read(path).ok().map(|source| Self { is_for_tapes: true, ..source })
     }
 
     /// What it says.
@@ -85,16 +95,19 @@ impl ConfigSource {
     /// # Errors
     /// Where it is no TOML, or does not say what a `T` is made of.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        self.parse_without(&[])
+        self.parse_where(|_| true)
     }
 
-    /// What it says beside these sections, whatever is in them.
+    /// What it says of these keys and sections, whatever is in the others.
     ///
     /// # Errors
     /// As of [`ConfigSource::parse`].
-    pub(super) fn parse_without<T: DeserializeOwned>(&self, sections: &[&str]) -> Result<T, ConfigError> {
+    pub(super) fn parse_where<T: DeserializeOwned>(&self, is_read: impl Fn(&str) -> bool) -> Result<T, ConfigError> {
         let read = DeTable::parse(&self.text).and_then(|mut table| {
-            sections.iter().for_each(|section| drop(table.get_mut().remove(*section)));
+            let is_asked = |key: &str| is_read(key) && (!self.is_for_tapes || key == TAPES);
+            let names: Vec<_> = table.get_ref().iter().map(|(key, _)| key.get_ref().to_string()).collect();
+            let others = names.iter().filter(|key| !is_asked(key));
+            others.for_each(|key| drop(table.get_mut().remove(key.as_str())));
             T::deserialize(toml::Deserializer::from(table))
         });
         read.map_err(|error| self.fault(error.span().unwrap_or(0..0), error.message()))

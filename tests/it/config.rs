@@ -270,6 +270,62 @@ fn tapes_of_the_working_directory_are_read_and_not_cleared() {
     assert_eq!(cleared(&[]), (0, "removed far-9a07\n".to_owned()));
 }
 
+/// What is broken in a file matters to what asks that of it.
+#[test]
+fn tape_that_is_given_by_its_path_needs_no_file_of_the_directory() {
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+    let place = Place::new("tapes = ", "tapes = \"~/own\"\n");
+    for text in ["tapes = ", "tapes = 7", "tapes = \"kept\"\nnaem = \"x\"\n[pool]\nmaxx = 1"] {
+        fs::write(place.path().join("here/tapline.toml"), text).unwrap();
+        for arguments in
+            [&["tape", "show", demo][..], &["search", "~all", demo], &["tape", "export", demo, "--format", "har"]]
+        {
+            let (status, _, stderr) = place.end(arguments);
+            assert_eq!((status, stderr.as_str()), (0, ""), "{text}: {arguments:?}");
+        }
+    }
+    fs::write(place.path().join("here/tapline.toml"), "tapes = 7").unwrap();
+    for arguments in
+        [&["tape", "ls"][..], &["tape", "show", "4f1c"], &["tape", "rm", "--over", "0"], &["search", "~all"]]
+    {
+        let (status, _, stderr) = place.end(arguments);
+        assert!(status == 2 && stderr.starts_with("tapline: tapline.toml:1:9: "), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn config_of_the_variable_is_heard_by_all_that_read_one() {
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+    let place = Place::new("", "");
+    fs::create_dir(place.path().join("here/kept")).unwrap();
+    fs::copy(demo, place.path().join("here/kept/near-4f1c.tape.jsonl")).unwrap();
+    let with = |text: &str, arguments: &[&str]| {
+        fs::write(place.path().join("here/other.toml"), text).unwrap();
+        end(place.command().env("TAPLINE_CONFIG", "other.toml").args(arguments))
+    };
+    for arguments in [&["tape", "ls"][..], &["tape", "show", "4f1c"], &["search", "~all"], &["lint", "4f1c"]] {
+        let (status, stdout, stderr) = with("tapes = \"kept\"", arguments);
+        let is_read = ["4f1c", "get_forecast", "in 45 messages"].iter().any(|it| stdout.contains(it));
+        assert!(status < 2 && is_read, "{arguments:?}: {stdout}{stderr}");
+    }
+    let (_, stdout, stderr) = with("tapes = \"kept\"", &["doctor"]);
+    assert!(stdout.contains("other.toml") && stdout.contains("1 in kept, "), "{stdout}{stderr}");
+    for arguments in [
+        &["tape", "ls"][..],
+        &["tape", "ls", "--tapes", "kept"],
+        &["search", "~all"],
+        &["lint", demo],
+        &["sessions", "ls"],
+        &["attach"],
+        &["replay", demo, "--", "cat"],
+        &["tape", "minimise", demo, "--crashes", "--", "cat"],
+        &["check"],
+    ] {
+        let (status, _, stderr) = with("naem = 1", arguments);
+        assert!(status == 2 && stderr.starts_with("tapline: other.toml:1:1: "), "{arguments:?}: {stderr}");
+    }
+}
+
 #[test]
 fn check_summarises_the_configuration() {
     let text = "listen = \"127.0.0.1:0\"\nrecord = false\nhold = \"~m tools/call\"\ndefault = \"a\"\nbell = true\n\

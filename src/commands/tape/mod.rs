@@ -17,15 +17,15 @@ use self::shelf::TapeShelf;
 use super::help::print;
 use super::remote::upload;
 use crate::cli::{ColorArg, SearchArgs, TapeArgs, TapeCommand};
-use crate::config::keys::ConfigKeys;
+use crate::config::Config;
 use crate::exit::ExitError;
 
 /// How tapes are written.
 const FORMAT_PAGE: &str = include_str!("../../../assets/tape-format.md");
 
 /// Runs the subcommand to its end.
-pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result<ExitCode, ExitError> {
-    let shelf = TapeShelf::of(args.tapes.as_ref(), keys);
+pub(super) fn run(args: &TapeArgs, config: &Config, color: ColorArg) -> Result<ExitCode, ExitError> {
+    let shelf = TapeShelf::of(args.tapes.as_ref(), config);
     match &args.command {
         TapeCommand::Ls { paths, json } => list::run(&shelf, paths, *json),
         TapeCommand::Show(args) => show::run(&shelf, args, color),
@@ -50,8 +50,8 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
 }
 
 /// The tape that is meant; `tapes`: the directory that is given.
-pub(super) fn find(tape: &Path, tapes: Option<&PathBuf>, keys: &ConfigKeys) -> Result<PathBuf, ExitError> {
-    TapeShelf::of(tapes, keys).find(tape)
+pub(super) fn find(tape: &Path, tapes: Option<&PathBuf>, config: &Config) -> Result<PathBuf, ExitError> {
+    TapeShelf::of(tapes, config).find(tape)
 }
 
 /// The tapes that are meant, each of which is read by itself; `tapes`: the directory that is given.
@@ -61,13 +61,13 @@ pub(super) fn find(tape: &Path, tapes: Option<&PathBuf>, keys: &ConfigKeys) -> R
 pub(super) fn find_each(
     given: &[PathBuf],
     tapes: Option<&PathBuf>,
-    keys: &ConfigKeys,
+    config: &Config,
 ) -> Result<Vec<PathBuf>, ExitError> {
-    let shelf = TapeShelf::of(tapes, keys);
+    let shelf = TapeShelf::of(tapes, config);
     given.iter().map(|tape| shelf.meant(tape)).collect()
 }
 
 /// Runs `tapline search` to its end.
-pub(super) fn search(args: &SearchArgs, keys: &ConfigKeys, color: ColorArg) -> Result<ExitCode, ExitError> {
-    search::run(&TapeShelf::of(args.tapes.as_ref(), keys), args, color)
+pub(super) fn search(args: &SearchArgs, config: &Config, color: ColorArg) -> Result<ExitCode, ExitError> {
+    search::run(&TapeShelf::of(args.tapes.as_ref(), config), args, color)
 }

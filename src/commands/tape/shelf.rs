@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use crate::config::FILE;
-use crate::config::keys::ConfigKeys;
-use crate::config::options::{tapes_are_found, tapes_dir};
+use crate::config::options::{chosen_tapes, tapes_are_found, tapes_dir};
+use crate::config::{Config, FILE};
 use crate::control::registry::Registry;
 use crate::exit::ExitError;
 use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
@@ -14,13 +13,17 @@ use crate::tape::{PACKED, SUFFIX, TapeError, tape_files};
 /// Where tapes are looked for that are named and not given as a path.
 pub(super) struct TapeShelf {
     dir: Option<PathBuf>,
+    /// Why it is not known where that is.
+    unread: Option<String>,
     /// Only a file in the working directory names it.
     is_found: bool,
 }
 
 impl TapeShelf {
-    pub(super) fn of(given: Option<&PathBuf>, keys: &ConfigKeys) -> Self {
-        Self { dir: tapes_dir(given, keys).ok(), is_found: tapes_are_found(given, keys) }
+    pub(super) fn of(given: Option<&PathBuf>, config: &Config) -> Self {
+        let unread = config.unread_tapes.clone().filter(|_| chosen_tapes(given).is_none());
+        let dir = tapes_dir(given, &config.keys).ok().filter(|_| unread.is_none());
+        Self { dir, unread, is_found: tapes_are_found(given, &config.keys) }
     }
 
     /// The directory whose tapes are removed without a name.
@@ -37,9 +40,14 @@ impl TapeShelf {
     }
 
     pub(super) fn dir(&self) -> Result<&Path, ExitError> {
+        self.check_read()?;
         self.dir.as_deref().ok_or_else(|| {
             ExitError::usage(anyhow!("no home directory to look for tapes in; give one with `--tapes DIR`"))
         })
+    }
+
+    fn check_read(&self) -> Result<(), ExitError> {
+        self.unread.as_ref().map_or(Ok(()), |why| Err(ExitError::usage(anyhow!("{why}"))))
     }
 
     /// The tape that is meant: a file, or one of the directory by a part of its name. No tape is a directory: one of that name does not
@@ -63,6 +71,9 @@ impl TapeShelf {
             return Ok(Some(given.to_owned()));
         }
         let part = given.to_str().filter(|part| !part.contains('/') && !part.is_empty());
+        if part.is_some() {
+            self.check_read()?;
+        }
         let known = self.dir.as_deref().map(tape_files).transpose().map_err(ExitError::usage)?.unwrap_or_default();
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut found: Vec<_> =
