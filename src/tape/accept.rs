@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::care::{packing_of, rewrite};
+use super::care::{Sealing, packing_of, rewrite};
 use super::format::TapeError;
 use super::read::TapeReader;
 use super::redact::{RedactRules, Redactor};
@@ -54,10 +54,11 @@ pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, Tape
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
-    let broken = rewrite(path, &beside, packing_of(path), false, &mut |_, line| match std::str::from_utf8(&line) {
-        Ok(text) => now(text).into_bytes(),
-        Err(_) => line,
-    })?;
+    let broken =
+        rewrite(path, &beside, packing_of(path), Sealing::AsBefore, &mut |_, line| match std::str::from_utf8(&line) {
+            Ok(text) => now(text).into_bytes(),
+            Err(_) => line,
+        })?;
     let kept = match broken {
         Some(problem) => Err(TapeError::Broken { path: path.clone(), problem: problem.to_string() }),
         None if accepted.values == 0 => Ok(()),

@@ -191,7 +191,8 @@ fn tape_note_rename_and_rm_find_a_tape_by_its_name() {
 #[test]
 fn tape_redact_takes_secrets_out_and_keeps_the_rest() {
     let (dir, path) = sealed();
-    let text = fs::read_to_string(&path).unwrap();
+    // One that was not sealed yet: it is changed below.
+    let text = demo();
     let text = text.replace(r#""city":"Lisbon""#, r#""city":"Lisbon","api_key":"abcd1234efgh""#);
     let text = text.replacen("A travel desk", "A desk for abcd1234efgh", 1);
     fs::write(&path, &text).unwrap();
@@ -416,20 +417,27 @@ fn tape_signed_tells_of_changes_on_purpose() {
     // Two may sign, also what is packed.
     assert_eq!(tape(&["sign", name, "--key", &other]).0, 0);
     assert_eq!([verify(&mine_public).0, verify(&other_public).0], [0, 0]);
-    // Changed, and sealed again as tapline seals.
+    // Signed once more, nothing is there twice.
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replacen("Lisbon", "Lisboa", 1)).unwrap();
-    assert_eq!(tape(&["note", name, "nothing to see here"]).0, 0);
+    assert_eq!(tape(&["sign", name, "--key", &mine]).0, 0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // Changed, and sealed again as tapline seals.
+    seal_again(&path, &text.replacen("Lisbon", "Lisboa", 1));
     assert_eq!(self::verify(&path).0, 0, "a seal alone does not tell");
     assert_eq!(verify(&mine_public).0, 1);
     fs::write(&path, &text).unwrap();
     // A signature does not hold for another seal.
     let stolen = text.lines().find(|line| line.contains(r#"{"mark":"signature""#)).unwrap();
-    fs::write(&path, fs::read_to_string(&path).unwrap().replacen("Lisbon", "Lisboa", 1)).unwrap();
-    assert_eq!(tape(&["note", name, "x"]).0, 0);
+    seal_again(&path, &text.replacen("Lisbon", "Lisboa", 1));
     fs::write(&path, format!("{}{stolen}\n", fs::read_to_string(&path).unwrap())).unwrap();
     assert_eq!(verify(&mine_public).0, 1);
-    for (key, command) in [(&mine_public, "sign"), (&mine, "verify")] {
+    // The public key of another kind, whose last bytes may be taken for one.
+    let foreign = dir.path().join("x25519.pem");
+    let der = [b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x6e\x03\x21\x00", &[7_u8; 32][..]].concat();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
+    fs::write(&foreign, pem).unwrap();
+    let foreign = foreign.to_str().unwrap().to_owned();
+    for (key, command) in [(&mine_public, "sign"), (&mine, "verify"), (&foreign, "verify")] {
         let (status, _, said) = tape(&[command, name, "--key", key]);
         assert!(status == 2 && said.contains("no Ed25519 key in PEM"), "{said}");
     }
@@ -446,6 +454,45 @@ fn tape_packed_is_signed_where_it_lies() {
     let (status, said, _) = tape(&["verify", name, "--key", &public]);
     assert!(status == 0 && said.contains("signed with"), "{said}");
     assert_eq!(Tape::read(&packed).unwrap().troubles(), Vec::<String>::new());
+    // Packing changes no line: what was signed still is.
+    for (pack, name) in
+        [(&["pack", "--undo", name][..], path.to_str().unwrap()), (&["pack", path.to_str().unwrap()], name)]
+    {
+        assert_eq!(tape(pack).0, 0);
+        let (status, said, _) = tape(&["verify", name, "--key", &public]);
+        assert_eq!((status, said.matches("signed with").count()), (0, 1), "{said}");
+    }
+}
+
+/// As a person does who wants it to look unchanged.
+fn seal_again(path: &Path, text: &str) {
+    let is_message =
+        |line: &&str| ["seal", "signature"].iter().all(|mark| !line.starts_with(&format!("{{\"mark\":\"{mark}\"")));
+    fs::write(path, text.lines().filter(is_message).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let (plain, packed) = (path.to_str().unwrap(), format!("{}.zst", path.display()));
+    assert_eq!((tape(&["pack", plain]).0, tape(&["pack", "--undo", &packed]).0), (0, 0));
+}
+
+/// Nobody who writes a note on it seals what another has changed.
+#[test]
+fn tape_changed_by_hand_is_so_whatever_is_done_with_it() {
+    let (dir, path) = sealed();
+    let changed = fs::read_to_string(&path).unwrap().replacen("Lisbon", "Lisboa", 1);
+    let (name, packed) = (path.to_str().unwrap(), format!("{}.zst", path.display()));
+    let redacted = dir.path().join("redacted.tape.jsonl");
+    let by_hand: [(&dyn Fn(), &Path); 5] = [
+        (&|| drop(tape(&["note", name, "nothing to see here"])), &path),
+        (&|| annotate(&path, 6, marked()), &path),
+        (&|| drop(tape(&["redact", name, "--in-place", "--key", "nothing"])), &path),
+        (&|| drop(tape(&["redact", name, "--key", "nothing", "--out", redacted.to_str().unwrap()])), &redacted),
+        (&|| drop(tape(&["pack", name])), Path::new(&packed)),
+    ];
+    for (at, (done, path_of_it)) in by_hand.iter().enumerate() {
+        fs::write(&path, &changed).unwrap();
+        done();
+        let (status, said) = verify(path_of_it);
+        assert!(status == 1 && said.contains("since it was sealed"), "{at}: {said}");
+    }
 }
 
 /// Has something noted of a message of a tape.

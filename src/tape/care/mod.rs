@@ -18,7 +18,7 @@ mod verify;
 
 pub use retention::{OutdatedTapes, Retention, Section};
 pub use rewrite::{
-    LineChange, Packing, annotate, append_note, check_free, pack, packing_of, redact, rename_new, renamed,
+    LineChange, Packing, Sealing, annotate, append_note, check_free, pack, packing_of, redact, rename_new, renamed,
     rewrite, tend,
 };
 pub(super) use seal::LineSums;

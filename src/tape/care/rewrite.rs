@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, bounded};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::seal::LineSums;
+use super::seal::{LineSums, is_seal, seals_hold};
 use super::signature::SIGNATURE;
 use crate::event::{Annotation, TapeEdit, Timestamp};
 use crate::tape::format::{AnnotationMark, Mark, TapeError, TapeHeader};
@@ -37,11 +37,22 @@ pub enum Packing {
     Zstd,
 }
 
+/// What becomes of the seals of a tape that is rewritten. One that does not hold stays, with all others, whatever is said here: what was
+/// changed by hand does not look unchanged because somebody has written a note on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// No line is changed: they stay, and signatures with them. Another one ends the tape where it has none at its end.
+    Kept,
+    /// They go, and a new one ends the tape where it had one.
+    AsBefore,
+    /// They go, and a new one ends the tape.
+    New,
+}
+
 /// What becomes of a line: given without its end, and returned so.
 pub type LineChange<'c> = dyn FnMut(u64, Vec<u8>) -> Vec<u8> + 'c;
 
-/// Writes a tape to another file, line by line; the lines of old seals go, and a new one ends it where the old had one or
-/// `reseal` says so. What was not there when that began is not written over. Returns where a packed one was cut or damaged: what stands before is written, unless it were to take its place.
+/// Writes a tape to another file, line by line; its seals become what `sealing` says. What was not there when that began is not written over. Returns where a packed one was cut or damaged: what stands before is written, unless it were to take its place.
 ///
 /// # Errors
 /// Where the tape cannot be read, or the file not be written. Then there is no new file.
@@ -49,7 +60,7 @@ pub fn rewrite(
     from: &Path,
     to: &Path,
     packing: Packing,
-    reseal: bool,
+    sealing: Sealing,
     change: &mut LineChange<'_>,
 ) -> Result<Option<Problem>, TapeError> {
     // It is a tape, and one that we know.
@@ -65,7 +76,7 @@ pub fn rewrite(
     let cannot_write = |error| TapeError::CannotWrite { path: to.clone(), error };
     let file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
-    let written = write_rewritten(from, file, packing, reseal, change).map_err(cannot_write);
+    let written = write_rewritten(from, file, packing, sealing, change).map_err(cannot_write);
     let written = written.and_then(|ended| ended.judged(from, to));
     let rename = |beside: &Path| if is_new { rename_new(beside, to) } else { std::fs::rename(beside, to) };
     let unwritten = |error| TapeError::unwritten(to, error);
@@ -103,15 +114,16 @@ fn write_rewritten(
     from: &Path,
     file: File,
     packing: Packing,
-    reseal: bool,
+    sealing: Sealing,
     change: &mut LineChange<'_>,
 ) -> io::Result<Ended> {
+    let seals = SealLines::of(from, sealing)?;
     let mut reader = BufReader::with_capacity(1 << 18, TapeBytes::open(from)?);
     let out = BufWriter::with_capacity(1 << 18, file);
     match packing {
         Packing::Plain => {
             let mut out = out;
-            let ended = copy_lines(&mut reader, &mut out, reseal, change)?;
+            let ended = copy_lines(&mut reader, &mut out, seals, change)?;
             out.into_inner()?.sync_all()?;
             Ok(ended)
         }
@@ -120,7 +132,7 @@ fn write_rewritten(
             encoder.include_checksum(true)?;
             encoder.window_log(WINDOW)?;
             let mut packed = PackedBlocks { encoder, written: 0, left: FIRST_BLOCK };
-            let ended = copy_lines(&mut reader, &mut packed, reseal, change)?;
+            let ended = copy_lines(&mut reader, &mut packed, seals, change)?;
             packed.encoder.finish()?.into_inner()?.sync_all()?;
             Ok(ended)
         }
@@ -161,10 +173,10 @@ impl<W: Write> Write for PackedBlocks<W> {
 fn copy_lines(
     reader: &mut BufReader<TapeBytes>,
     out: &mut dyn Write,
-    reseal: bool,
+    seals: SealLines,
     change: &mut LineChange<'_>,
 ) -> io::Result<Ended> {
-    let mut lines = ChangedLines { reader, change, number: 0, is_sealed: reseal, ended: Ended::Whole };
+    let mut lines = ChangedLines { reader, change, number: 0, seals, ended: Ended::Whole };
     thread::scope(|scope| {
         // The sums are half of the work, and have a core of their own.
         let (send, batches) = bounded::<Arc<Vec<u8>>>(BATCHES);
@@ -184,7 +196,7 @@ fn copy_lines(
         }
         drop(send);
         let sums = summing.join().expect("summing never panics");
-        if lines.is_sealed {
+        if lines.seals.is_due {
             serde_json::to_writer(&mut *out, &Mark::Seal(sums.seal()))?;
             out.write_all(b"\n")?;
         }
@@ -198,13 +210,41 @@ fn sums_of(batches: &Receiver<Arc<Vec<u8>>>) -> LineSums {
     sums
 }
 
-/// The lines of a tape as they are to be, without its old seal.
+/// What becomes of the lines that are seals or signatures.
+struct SealLines {
+    sealing: Sealing,
+    /// They stay as they are, and another would hide that.
+    is_broken: bool,
+    /// A new one is to end the tape, as it stands so far.
+    is_due: bool,
+}
+
+impl SealLines {
+    fn of(from: &Path, sealing: Sealing) -> io::Result<Self> {
+        let is_broken = sealing != Sealing::Kept && !seals_hold(from)?;
+        Ok(Self { sealing, is_broken, is_due: sealing == Sealing::New && !is_broken })
+    }
+
+    /// Takes in a line; returns whether it is one of those, and stays.
+    fn line(&mut self, line: &[u8]) -> Option<bool> {
+        let (is_seal, is_kept) = (is_seal(line), self.is_broken || self.sealing == Sealing::Kept);
+        let is_signature = line.starts_with(SIGNATURE);
+        self.is_due = match self.sealing {
+            _ if self.is_broken => false,
+            Sealing::Kept => !is_seal && (self.is_due || !is_signature),
+            Sealing::AsBefore => self.is_due || is_seal,
+            Sealing::New => true,
+        };
+        (is_seal || is_signature).then_some(is_kept)
+    }
+}
+
+/// The lines of a tape as they are to be.
 struct ChangedLines<'c, 'l> {
     reader: &'c mut BufReader<TapeBytes>,
     change: &'c mut LineChange<'l>,
     number: u64,
-    /// It had a seal, or is to have one.
-    is_sealed: bool,
+    seals: SealLines,
     ended: Ended,
 }
 
@@ -218,23 +258,22 @@ impl ChangedLines<'_, '_> {
             Ok(0) => return false,
             Ok(_) => {}
             Err(error) => {
-                (self.is_sealed, self.ended) = (false, Ended::Unread { line: self.number, error });
+                (self.seals.is_due, self.ended) = (false, Ended::Unread { line: self.number, error });
                 return false;
             }
         }
         let is_ended = line.pop_if(|last| *last == b'\n').is_some();
-        let was_seal = line.starts_with(br#"{"mark":"seal""#);
-        self.is_sealed |= was_seal;
-        // What was signed is no more.
-        if was_seal || line.starts_with(SIGNATURE) {
-            return true;
+        match self.seals.line(&line) {
+            // What was signed is no more.
+            Some(false) => return true,
+            Some(true) => batch.append(&mut line),
+            None => batch.append(&mut (self.change)(self.number, line)),
         }
-        batch.append(&mut (self.change)(self.number, line));
         // A torn line stays torn.
         if is_ended {
             batch.push(b'\n');
         } else {
-            self.is_sealed = false;
+            self.seals.is_due = false;
         }
         true
     }
@@ -260,7 +299,7 @@ pub fn pack(path: &Path, packing: Packing) -> Result<Option<(PathBuf, Option<Pro
     if to != path {
         check_free(&to)?;
     }
-    let broken = rewrite(path, &to, packing, true, &mut |_, line| line)?;
+    let broken = rewrite(path, &to, packing, Sealing::Kept, &mut |_, line| line)?;
     if to != path && broken.is_none() {
         std::fs::remove_file(path).map_err(|error| TapeError::CannotWrite { path: path.to_owned(), error })?;
     }
@@ -289,7 +328,7 @@ pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Vec<St
     }
     redactor.replaced = 0;
     let packing = if to.to_string_lossy().ends_with(PACKED) { Packing::Zstd } else { Packing::Plain };
-    rewrite(from, to, packing, true, &mut |number, line| {
+    rewrite(from, to, packing, Sealing::New, &mut |number, line| {
         if number == 1 {
             return with_redaction(&line, &words).unwrap_or(line);
         }
@@ -417,7 +456,7 @@ fn put_behind_header(path: &Path, lines: &[u8]) -> Result<(), TapeError> {
         let error = io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only");
         return Err(TapeError::CannotWrite { path: path.to_owned(), error });
     }
-    rewrite(path, path, packing_of(path), false, &mut |number, line| match number {
+    rewrite(path, path, packing_of(path), Sealing::AsBefore, &mut |number, line| match number {
         1 => [&line[..], b"\n", lines].concat(),
         _ => line,
     })

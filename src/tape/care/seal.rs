@@ -2,7 +2,8 @@
 //!
 //! Nothing is summed while messages pass: the file is read once more when its session ends, which for most tapes is a matter of
 //! microseconds, and for large ones is left to `tapline tape pack`. SHA-256 over all bytes says whether anything was changed, and
-//! three bytes a line which line it was. A seal proves no more than that: a person who changes a tape on purpose can renew its seal.
+//! three bytes a line which line it was. A seal proves no more than that: a person who changes a tape on purpose can renew its seal, by
+//! taking it away and `tapline tape pack`. Nobody renews it by mistake: whatever else rewrites a tape leaves one that does not hold.
 
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::path::Path;
@@ -103,6 +104,31 @@ fn were(lines: u64) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a line of a tape is a seal.
+pub(super) fn is_seal(line: &[u8]) -> bool {
+    line.starts_with(br#"{"mark":"seal""#)
+}
+
+/// Whether the seals of a tape hold, as far as it can be read; also where it has none.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub(super) fn seals_hold(path: &Path) -> io::Result<bool> {
+    let (mut reader, mut sums) = (BufReader::with_capacity(1 << 18, TapeBytes::open(path)?), LineSums::default());
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        if is_seal(&line)
+            && let Ok(Mark::Seal(seal)) = serde_json::from_slice(&line)
+            && sums.broken(&seal).is_some()
+        {
+            return Ok(false);
+        }
+        sums.line(&line);
+        line.clear();
+    }
+    Ok(true)
 }
 
 /// Seals a tape that has just been closed, unless it is large.

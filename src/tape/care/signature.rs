@@ -11,12 +11,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
+use super::seal::is_seal;
 use crate::tape::format::{Mark, SealSignature, TapeError, TapeSeal};
 use crate::tape::read::TapeBytes;
 
 /// Says what is signed, so that a signature is good for nothing else.
 const CONTEXT: &str = "tapline tape seal";
-/// Bytes of a public key, which end its SubjectPublicKeyInfo (RFC 8410).
+/// What a SubjectPublicKeyInfo begins with that has such a key (RFC 8410), and the bytes of the key, which end it.
+const ED25519_KEY: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 const PUBLIC: usize = 32;
 const NO_KEY: &str = "no Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` writes the private one and `openssl pkey -pubout` the public one";
 
@@ -47,8 +49,8 @@ impl SealVerifier {
     /// Where the text is no public key.
     pub fn of_pem(text: &str) -> Result<Self, &'static str> {
         let der = pem(text, "PUBLIC KEY").ok_or(NO_KEY)?;
-        let key = der.len().checked_sub(PUBLIC).filter(|start| *start > 0).ok_or(NO_KEY)?;
-        Ok(Self(der[key..].to_vec()))
+        let key = der.strip_prefix(ED25519_KEY).filter(|key| key.len() == PUBLIC).ok_or(NO_KEY)?;
+        Ok(Self(key.to_vec()))
     }
 
     /// Whether the signature over a seal was made with the private key of this one.
@@ -74,8 +76,13 @@ fn pem(text: &str, label: &str) -> Option<Vec<u8>> {
 /// Where the tape cannot be read or written. `Ok(false)`: it has no seal, or lines came behind it.
 pub fn sign(path: &Path, signer: &SealSigner) -> Result<bool, TapeError> {
     let cannot_read = |error| TapeError::CannotRead { path: path.to_owned(), error };
-    let Some(seal) = last_seal(path).map_err(cannot_read)? else { return Ok(false) };
-    let mut line = serde_json::to_vec(&Mark::Signature(signer.sign(&seal))).expect("a mark is JSON");
+    let Some((seal, signatures)) = last_seal(path).map_err(cannot_read)? else { return Ok(false) };
+    let signature = signer.sign(&seal);
+    // Of one seal and one key, a signature is always the same.
+    if signatures.contains(&signature) {
+        return Ok(true);
+    }
+    let mut line = serde_json::to_vec(&Mark::Signature(signature)).expect("a mark is JSON");
     line.push(b'\n');
     let append = || {
         let packed = matches!(TapeBytes::open(path)?, TapeBytes::Packed(_));
@@ -86,20 +93,23 @@ pub fn sign(path: &Path, signer: &SealSigner) -> Result<bool, TapeError> {
     Ok(true)
 }
 
-/// The seal that a tape ends with, but for signatures.
-fn last_seal(path: &Path) -> io::Result<Option<TapeSeal>> {
+/// The seal that a tape ends with, and the signatures behind it.
+fn last_seal(path: &Path) -> io::Result<Option<(TapeSeal, Vec<SealSignature>)>> {
     let mut reader = BufReader::new(TapeBytes::open(path)?);
-    let (mut line, mut seal) = (Vec::new(), None);
+    let (mut line, mut seal, mut signatures) = (Vec::new(), None, Vec::new());
     while reader.read_until(b'\n', &mut line)? > 0 {
         if !line.starts_with(SIGNATURE) {
-            seal = match line.starts_with(br#"{"mark":"seal""#).then(|| serde_json::from_slice(&line)) {
+            signatures.clear();
+            seal = match is_seal(&line).then(|| serde_json::from_slice(&line)) {
                 Some(Ok(Mark::Seal(seal))) => Some(seal),
                 _ => None,
             };
+        } else if let Ok(Mark::Signature(signature)) = serde_json::from_slice(&line) {
+            signatures.push(signature);
         }
         line.clear();
     }
-    Ok(seal)
+    Ok(seal.map(|seal| (seal, signatures)))
 }
 
 /// How the line of a signature begins.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use super::seal::LineSums;
+use super::seal::{LineSums, is_seal};
 use super::signature::{SIGNATURE, SealVerifier};
 use crate::envelope::{Envelope, Seq};
 use crate::message::{Kind, members_of};
@@ -136,7 +136,7 @@ fn check_lines(path: &Path, verifier: Option<&SealVerifier>, found: &mut Verific
     // What cannot be read further was found by the first reading.
     while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         number += 1;
-        if line.starts_with(br#"{"mark":"seal""#)
+        if is_seal(&line)
             && let Ok(Mark::Seal(seal)) = serde_json::from_slice(&line)
         {
             let broken = sums.broken(&seal);
