@@ -49,6 +49,24 @@ pub(super) trait Sink: Write + Send {
 
 pub(super) struct RealDisk;
 
+/// A tape that is being written.
+///
+/// What was written goes from the page cache once it is on the device. Left there, a recording of gigabytes would push out what the
+/// person's compiler and editor have in it; and each of its pages would be one that nobody has used for long, which on a virtual
+/// machine costs three times as much to fill as one that was let go just before.
+struct WrittenTape {
+    file: File,
+    /// Bytes written since some were let go.
+    kept: u64,
+}
+
+/// After so many bytes it is looked at what can be let go.
+const LET_GO_EACH: u64 = 16 << 20;
+
+/// How far back that is looked at. What is on the device goes; what is not yet, which is the newest, the system begins to write, and
+/// it goes the next time.
+const LET_GO_WITHIN: u64 = 128 << 20;
+
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut builder = DirBuilder::new();
@@ -70,7 +88,7 @@ impl Disk for RealDisk {
             }
             opened => opened?,
         };
-        Ok(Box::new(file))
+        Ok(Box::new(WrittenTape { file, kept: 0 }))
     }
 
     fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>> {
@@ -117,26 +135,58 @@ fn end_torn_line(file: &mut File) -> io::Result<()> {
     if start.contains(&b'\n') { file.write_all(b"\n") } else { file.set_len(0) }
 }
 
-impl Sink for File {
+impl Write for WrittenTape {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.file.write_vectored(pieces)?;
+        self.kept += written as u64;
+        if self.kept >= LET_GO_EACH {
+            self.kept = 0;
+            let_go(&self.file);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nothing is lost where it cannot be done.
+#[cfg(target_os = "linux")]
+fn let_go(file: &File) {
+    use rustix::fs::{Advice, fadvise};
+
+    let from = file.metadata().map_or(0, |metadata| metadata.len().saturating_sub(LET_GO_WITHIN));
+    let _ = fadvise(file, from, std::num::NonZeroU64::new(LET_GO_WITHIN), Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn let_go(_: &File) {}
+
+impl Sink for WrittenTape {
     fn length(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn identity(&self) -> io::Result<FileIdentity> {
-        Ok(FileIdentity::of(&self.metadata()?))
+        Ok(FileIdentity::of(&self.file.metadata()?))
     }
 
     fn end_torn_line(&mut self) -> io::Result<()> {
-        end_torn_line(self)
+        end_torn_line(&mut self.file)
     }
 
     fn whole_lines(&mut self) -> io::Result<WholeLines> {
-        self.seek(SeekFrom::Start(0))?;
-        count_whole_lines(BufReader::new(self))
+        self.file.seek(SeekFrom::Start(0))?;
+        count_whole_lines(BufReader::new(&mut self.file))
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        self.file.set_len(length)
     }
 }
 
