@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::serve::{CommonArgs, ConfigArgs, FrontArgs};
-use super::values::{speed, time_above_zero};
+use super::values::{count_above_zero, speed, time_above_zero};
 use crate::event::Speed;
 use crate::json::PathPattern;
 
@@ -57,7 +57,7 @@ pub struct MockArgs {
     #[arg(long, value_name = "COMMAND", requires = "mutate", conflicts_with = "stdio", hide_short_help = true)]
     pub client: Option<String>,
     /// How often the client may be run; what was not tried by then is said
-    #[arg(long, value_name = "N", default_value = "200", requires = "client", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value = "200", requires = "client", hide_short_help = true, value_parser = count_above_zero::<NonZeroU64>)]
     pub most_runs: NonZeroU64,
     /// How long the client may take each time, such as `5s`
     #[arg(long, value_name = "TIME", default_value = "60s", requires = "client", value_parser = time_above_zero, hide_short_help = true)]

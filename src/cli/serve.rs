@@ -10,7 +10,9 @@ use clap::{Args, ValueEnum};
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::values::{HeaderFile, header, header_file, listen_address, shadow_place, time_above_zero};
+use super::values::{
+    HeaderFile, count, count_above_zero, header, header_file, listen_address, shadow_place, time_above_zero,
+};
 use crate::event::OnQuit;
 use crate::json::PathPattern;
 use crate::shadow::ShadowPlace;
@@ -99,7 +101,7 @@ pub struct CommonArgs {
     /// Longest message of the server, or line of a client on stdio, in MiB [default: 256]
     ///
     /// Of the server: a line, an event, a body. Its session, or the response, ends at a longer one.
-    #[arg(long, value_name = "MIB", env = "TAPLINE_MAX_MESSAGE", hide_short_help = true)]
+    #[arg(long, value_name = "MIB", env = "TAPLINE_MAX_MESSAGE", hide_short_help = true, value_parser = count_above_zero::<NonZeroUsize>)]
     pub max_message: Option<NonZeroUsize>,
     #[command(flatten)]
     pub restart: RestartArgs,
@@ -129,7 +131,7 @@ pub struct FrontArgs {
     #[arg(long = "allow-origin", value_name = "ORIGIN", hide_short_help = true)]
     pub allow_origins: Vec<String>,
     /// Largest request body in MiB [default: 64]
-    #[arg(long, value_name = "MIB", hide_short_help = true)]
+    #[arg(long, value_name = "MIB", hide_short_help = true, value_parser = count::<usize>)]
     pub max_body: Option<usize>,
     /// How long calls may take to end when tapline does; a second signal ends them at once [default: 5s]
     #[arg(long, value_name = "TIME", env = "TAPLINE_GRACE", value_parser = duration, hide_short_help = true)]
@@ -165,10 +167,10 @@ pub struct StdioArgs {
 #[command(next_help_heading = "Children of a command")]
 pub struct PoolArgs {
     /// Children to start before a client needs them
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", hide_short_help = true, value_parser = count::<usize>)]
     pub spares: Option<usize>,
     /// Most children at a time [default: 1000]
-    #[arg(long, value_name = "N", hide_short_help = true)]
+    #[arg(long, value_name = "N", hide_short_help = true, value_parser = count::<usize>)]
     pub pool_max: Option<usize>,
 }
 
@@ -240,7 +242,7 @@ pub struct WatchArgs {
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new(), hide_short_help = true)]
     pub ascii: Option<bool>,
     /// What a screen keeps of the messages of a list, packed, in MiB; the oldest leave it first [default: 256]
-    #[arg(long, value_name = "MIB", env = "TAPLINE_MEMORY", hide_short_help = true)]
+    #[arg(long, value_name = "MIB", env = "TAPLINE_MEMORY", hide_short_help = true, value_parser = count_above_zero::<NonZeroUsize>)]
     pub memory: Option<NonZeroUsize>,
     /// Directory to record to [default: the user's data directory]
     #[arg(long, value_name = "DIR", env = "TAPLINE_TAPES", help_heading = KEPT)]

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use regex::Regex;
 
 use super::serve::TargetArgs;
-use super::values::{age, time_above_zero};
+use super::values::{age, count, count_above_zero, time_above_zero};
 use crate::json::PathPattern;
 
 #[derive(Debug, Args)]
@@ -362,7 +362,7 @@ pub struct TapeMinimiseArgs {
     #[arg(long)]
     pub crashes: bool,
     /// How often it may be played
-    #[arg(long, value_name = "N", default_value = "200")]
+    #[arg(long, value_name = "N", default_value = "200", value_parser = count_above_zero::<NonZeroUsize>)]
     pub most_runs: NonZeroUsize,
     /// How long a reply may take, such as `5s`; three times what it took on the tape, where that is longer
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time_above_zero)]
@@ -399,7 +399,7 @@ pub struct TapeRmArgs {
     #[arg(long, value_name = "TIME", value_parser = age)]
     pub older_than: Option<Duration>,
     /// The oldest, until the rest has at most so many MiB; the same stay
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = count::<u64>)]
     pub over: Option<u64>,
     /// Say what would go, remove nothing
     #[arg(long)]

@@ -8,7 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::serve::{ControlArgs, LogFormat, TargetArgs};
-use super::values::{age, speed, time_above_zero};
+use super::values::{age, count, count_above_zero, speed, time_above_zero};
 use crate::event::{LintLevel, Speed};
 use crate::json::PathPattern;
 
@@ -32,7 +32,7 @@ pub struct AttachArgs {
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: Option<bool>,
     /// What the screen keeps of the messages of a list, packed, in MiB; the oldest leave it first [default: 256]
-    #[arg(long, value_name = "MIB", env = "TAPLINE_MEMORY")]
+    #[arg(long, value_name = "MIB", env = "TAPLINE_MEMORY", value_parser = count_above_zero::<NonZeroUsize>)]
     pub memory: Option<NonZeroUsize>,
 }
 
@@ -52,10 +52,10 @@ pub struct ReplayArgs {
     #[arg(long, conflicts_with_all = ["repeat", "parallel"])]
     pub step: bool,
     /// First message of the client's to play, by its number on the tape; how the session begins is always played
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<u64>)]
     pub from: Option<u64>,
     /// Last message of the client's to play
-    #[arg(long, visible_alias = "to", value_name = "N")]
+    #[arg(long, visible_alias = "to", value_name = "N", value_parser = count::<u64>)]
     pub until: Option<u64>,
     /// Then hand the session over: to the screen, or to a client that names it
     ///
@@ -70,10 +70,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
     /// How often to play it, one time after the other; ends with a table of times
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_above_zero::<NonZeroUsize>)]
     pub repeat: Option<NonZeroUsize>,
     /// How many clients play it at once; ends with a table of times
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count_above_zero::<NonZeroUsize>)]
     pub parallel: Option<NonZeroUsize>,
     /// Stop at the first step that fails
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! How values are written on the command line and in files of settings: addresses, URLs, times, headers. `topics.rs` tells people.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -150,6 +151,14 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn count<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "a whole number is wanted, without a unit")
+}
+
+pub(super) fn count_above_zero<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "a whole number above 0 is wanted, without a unit")
+}
+
 pub(super) fn speed(text: &str) -> Result<Speed, String> {
     if text == "max" {
         return Ok(Speed::Max);
@@ -162,7 +171,18 @@ pub(super) fn speed(text: &str) -> Result<Speed, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
+
+    #[test]
+    fn count_says_what_it_wants() {
+        assert_eq!((count("0"), count_above_zero("8").map(NonZeroUsize::get)), (Ok(0_u64), Ok(8)));
+        for text in ["lots", "512M", "-1", "1.5", ""] {
+            assert_eq!(count::<u64>(text), Err("a whole number is wanted, without a unit"), "{text}");
+        }
+        assert!(count_above_zero::<NonZeroUsize>("0").unwrap_err().contains("above 0"));
+    }
 
     #[test]
     fn listen_address_is_read_as_people_write_it() {

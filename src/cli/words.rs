@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgMatches, ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
 use crate::text::sanitize;
@@ -42,7 +42,7 @@ fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// All subcommands and options. The short help is short: of an option it says what it does, not which variable does the same.
+/// All subcommands and options. A variable that is empty counts as not set, as everywhere. The short help is short: of an option it says what it does, not which variable does the same.
 fn command(words: &[OsString]) -> Command {
     let own = own(words);
     let command = match color(own) {
@@ -50,6 +50,7 @@ fn command(words: &[OsString]) -> Command {
         Some("never") => Cli::command().color(ColorChoice::Never),
         _ => Cli::command(),
     };
+    let command = unset(command, &|arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty()));
     if own.iter().any(|word| word == "-h") { without_variables(command) } else { command }
 }
 
@@ -70,7 +71,7 @@ fn without_overruled(command: Command, typed: &ArgMatches) -> Command {
         .filter(|(typed, other)| is_typed(typed) && !is_typed(other))
         .map(|(_, other)| other.to_owned())
         .collect();
-    let command = unset(command, &|id| overruled.iter().any(|it| it == id));
+    let command = unset(command, &|arg| overruled.iter().any(|it| it == arg.get_id()));
     match typed.subcommand() {
         Some((name, typed)) => command.mut_subcommand(name, |command| without_overruled(command, typed)),
         None => command,
@@ -97,8 +98,8 @@ fn naming_variable(mut error: clap::Error, words: &[OsString]) -> clap::Error {
 }
 
 /// As where the variables of these options are not set.
-fn unset(command: Command, which: &dyn Fn(&str) -> bool) -> Command {
-    let command = command.mut_args(|arg| if which(arg.get_id().as_str()) { arg.env(Resettable::Reset) } else { arg });
+fn unset(command: Command, which: &dyn Fn(&Arg) -> bool) -> Command {
+    let command = command.mut_args(|arg| if which(&arg) { arg.env(Resettable::Reset) } else { arg });
     command.mut_subcommands(|command| unset(command, which))
 }
 

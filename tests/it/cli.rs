@@ -146,6 +146,9 @@ fn value_that_nobody_typed_is_said_to_be_a_variables() {
     };
     let told = refused(&["run", "--", "cat"]);
     assert!(told.contains("'there' for '--listen <ADDRESS>'") && told.contains("tip: `TAPLINE_LISTEN` has"), "{told}");
+    let empty = command().env("TAPLINE_LISTEN", "").args(["run", "--upstream", "nonsense"]).assert().code(2);
+    let told = String::from_utf8_lossy(&empty.get_output().stderr).into_owned();
+    assert!(told.contains("`nonsense` is not a URL"), "an empty variable is none: {told}");
     for typed in [&["run", "--listen", "here", "--", "cat"][..], &["run", "--nope"], &["run", "--memory", "x"]] {
         let told = refused(typed);
         assert!(!told.contains("TAPLINE_"), "{typed:?}: {told}");
