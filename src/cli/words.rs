@@ -42,7 +42,8 @@ fn parse(words: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// All subcommands and options. A variable that is empty counts as not set, as everywhere. The short help is short: of an option it says what it does, not which variable does the same.
+/// All subcommands and options. A variable that is empty counts as not set. The short help is short: of an option it says what it does,
+/// not which variable does the same.
 fn command(words: &[OsString]) -> Command {
     let own = own(words);
     let command = match color(own) {

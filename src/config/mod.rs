@@ -1,8 +1,8 @@
 //! The configuration: what `tapline.toml` and the user's file say, beside the flags and the environment.
 //!
-//! Flags win over `TAPLINE_*`, which clap reads; both win over the file in the working directory (or the one of
-//! `--config`, or of `TAPLINE_CONFIG` for all that have no such flag), and that over the user's own. A key, or a section, is taken whole from the nearest file that has it; only
-//! upstreams of different names stand beside each other. [`options`] is where all of it becomes plain values; nothing
+//! Flags win over `TAPLINE_*`, which clap reads; both win over the file in the working directory (or the one of `--config`, or of
+//! `TAPLINE_CONFIG` for all that have no such flag), and that over the user's own. A key, or a section, is taken whole from the nearest
+//! file that has it; only upstreams of different names stand beside each other. [`options`] is where all of it becomes plain values; nothing
 //! behind it knows where a value was from.
 //!
 //! A mistake is found while a file is read: values are types that cannot be wrong, so the parser knows where it stands; the

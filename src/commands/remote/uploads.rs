@@ -74,7 +74,8 @@ fn send_all(jobs: &Receiver<UploadJob>, to: &str) -> Vec<(PathBuf, anyhow::Error
         }
     };
     while let Ok(UploadJob::Send(tape)) = jobs.recv() {
-        match runtime.block_on(send(&tape, to, Placing::New)) {
+        // What is there under that name is the same tape: a session that goes on after a restart is closed again, and longer then.
+        match runtime.block_on(send(&tape, to, Placing::Over)) {
             Ok(url) => tracing::info!(tape = %tape.display(), url, "tape sent"),
             Err(error) => {
                 tracing::warn!(tape = %tape.display(), error = format!("{error:#}"), "tape not sent");

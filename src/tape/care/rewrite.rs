@@ -52,7 +52,8 @@ pub enum Sealing {
 /// What becomes of a line: given without its end, and returned so.
 pub type LineChange<'c> = dyn FnMut(u64, Vec<u8>) -> Vec<u8> + 'c;
 
-/// Writes a tape to another file, line by line; its seals become what `sealing` says. What was not there when that began is not written over. Returns where a packed one was cut or damaged: what stands before is written, unless it were to take its place.
+/// Writes a tape to another file, line by line; its seals become what `sealing` says. What was not there when that began is not written
+/// over. Returns where a packed one was cut or damaged: what stands before is written, unless it were to take its place.
 ///
 /// # Errors
 /// Where the tape cannot be read, or the file not be written. Then there is no new file.
