@@ -61,11 +61,16 @@ pub(super) async fn run(
         print_stderr(&format!("tapline: {}: {trouble}", path.display()));
     }
     let runner = Arc::new(MinimiseRunner::start(server, failure, timeout, config)?);
+    let bar = progress("of the runs that may be");
+    bar.set_length(runs as u64);
     let fails = |tape: ReducedTape| {
         let runner = runner.clone();
+        bar.inc(1);
         async move { runner.fails(&tape).await }
     };
-    let found = minimise(tape, runs, fails).await.map_err(ExitError::usage)?;
+    let found = minimise(tape, runs, fails).await;
+    bar.finish_and_clear();
+    let found = found.map_err(ExitError::usage)?;
     let Some(found) = found else { return Err(anyhow!(runner.nothing_failed()).into()) };
     let place = write_new(&out, |out| found.tape.write(out))?;
     report(&found, runs, &place);

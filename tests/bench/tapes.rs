@@ -30,7 +30,7 @@ pub(crate) fn rows(sizes: &Sizes) -> Vec<Row> {
     let read = timed(|| assert_eq!(Tape::read(&path).unwrap().envelopes.len() as u64, MESSAGES));
     let literal = timed(|| assert_eq!(found(&path, "~b nowhere-in-it"), 0));
     let place = timed(|| assert_eq!(found(&path, "~j .params.arguments.text=nowhere"), 0));
-    let packed = timed(|| assert!(pack(&path, Packing::Zstd).unwrap().is_some()));
+    let packed = timed(|| assert!(pack(&path, Packing::Zstd, &|_, _| true).unwrap().is_some()));
     let smaller = std::fs::metadata(dir.path().join("large.tape.jsonl.zst")).unwrap().len();
     let alone = |what, unit, figure, most| Row::plain(what, unit, only(HEADLESS, figure), Target::AtMost(most));
     vec![

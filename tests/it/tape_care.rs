@@ -585,3 +585,27 @@ fn secret_that_is_noted_of_a_closed_tape_is_not_called_another_than_it_has() {
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("token=[redacted], too") && !text.contains(secret), "{text}");
 }
+
+/// Ten gigabytes take a minute.
+#[test]
+fn tape_that_is_gone_through_tells_how_far_it_is() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.tape.jsonl");
+    let head = |text: &str| text.lines().next().unwrap().to_owned() + "\n";
+    let line = |seq| {
+        format!(r#"{{"seq":{seq},"at":{seq},"dir":"c2s","via":"stdio","method":"m","msg":{{"method":"m"}}}}"#) + "\n"
+    };
+    fs::write(&path, head(&demo()) + &(1..5_000).map(line).collect::<String>()).unwrap();
+    let told = std::cell::RefCell::new(Vec::new());
+    let watch = |done: u64, length: u64| {
+        told.borrow_mut().push((done, length));
+        true
+    };
+    assert!(care::verify(&path, None, &watch).unwrap().is_sound());
+    let (verified, length) = (told.take(), fs::metadata(&path).unwrap().len());
+    assert!(verified.len() >= 8 && verified.is_sorted(), "{verified:?}");
+    assert!(verified.iter().all(|told| told.1 == 2 * length) && verified[0].0 < length, "{verified:?}");
+    assert!(verified.last().unwrap().0 > length, "the second time is behind the first: {verified:?}");
+    care::pack(&path, care::Packing::Zstd, &watch).unwrap();
+    assert_eq!(told.take().last(), Some(&(length, length)));
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
 use crate::cli::{TapeRedactArgs, TapeRmArgs, VerifyFormArg};
 use crate::commands::help::print;
-use crate::commands::output::{check_is_closed, check_new, is_same_file, make_dir};
+use crate::commands::output::{check_is_closed, check_new, is_same_file, make_dir, progress, watch};
 use crate::control::recorder_elsewhere;
 use crate::exit::{self, ExitError};
 use crate::lint::report::{sarif_location, sarif_log};
@@ -33,7 +33,10 @@ pub(super) fn verify(
     let (mut text, mut results, mut status) = (String::new(), Vec::new(), 0);
     for given in tapes {
         let path = shelf.find(given)?;
-        match care::verify(&path, verifier.as_ref()) {
+        let bar = progress("reading the tape");
+        let found = care::verify(&path, verifier.as_ref(), &watch(&bar));
+        bar.finish_and_clear();
+        match found {
             Ok(found) => {
                 status = status.max(u8::from(!found.is_sound()));
                 match format {
@@ -154,7 +157,10 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
         regexes: args.regex.clone(),
         entropy: args.entropy,
     };
-    let (replaced, unread) = care::redact(&path, &to, rules)?;
+    let bar = progress("writing the tape");
+    let redacted = care::redact(&path, &to, rules, &watch(&bar));
+    bar.finish_and_clear();
+    let (replaced, unread) = redacted?;
     for why in &unread {
         exit::print_error(&format!("{}: {why}; no secret was looked for there", path.display()));
     }
@@ -203,7 +209,10 @@ pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<E
         let path = closed(shelf, given)?;
         let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |it| it.len());
         let before = bytes(&path);
-        let Some((to, broken)) = care::pack(&path, packing)? else {
+        let bar = progress("writing the tape");
+        let packed = care::pack(&path, packing, &watch(&bar));
+        bar.finish_and_clear();
+        let Some((to, broken)) = packed? else {
             let _ = writeln!(text, "{}  is so already", sanitize(&path.display().to_string()));
             continue;
         };

@@ -17,7 +17,7 @@ use crate::event::{Annotation, TapeEdit, Timestamp};
 use crate::tape::format::{AnnotationMark, Mark, TapeError, TapeHeader};
 use crate::tape::name::{PACKED, SUFFIX};
 use crate::tape::read::{
-    Problem, TapeBytes, TapeEntry, TapeReader, is_broken, read_annotations, read_no_further, troubles,
+    Problem, ReadWatch, TapeBytes, TapeEntry, TapeReader, is_broken, read_annotations, read_no_further, troubles,
 };
 use crate::tape::redact::{RedactRules, Redactor};
 
@@ -64,6 +64,17 @@ pub fn rewrite(
     sealing: Sealing,
     change: &mut LineChange<'_>,
 ) -> Result<Option<Problem>, TapeError> {
+    rewrite_watched(from, to, packing, sealing, change, &|_, _| true)
+}
+
+fn rewrite_watched(
+    from: &Path,
+    to: &Path,
+    packing: Packing,
+    sealing: Sealing,
+    change: &mut LineChange<'_>,
+    watch: &ReadWatch<'_>,
+) -> Result<Option<Problem>, TapeError> {
     // It is a tape, and one that we know.
     TapeReader::open(from)?;
     // Of a link, what it leads to is replaced; a device, or a pipe, is not.
@@ -77,7 +88,7 @@ pub fn rewrite(
     let cannot_write = |error| TapeError::CannotWrite { path: to.clone(), error };
     let file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
-    let written = write_rewritten(from, file, packing, sealing, change).map_err(cannot_write);
+    let written = write_rewritten(from, file, packing, sealing, change, watch).map_err(cannot_write);
     let written = written.and_then(|ended| ended.judged(from, to));
     let rename = |beside: &Path| if is_new { rename_new(beside, to) } else { std::fs::rename(beside, to) };
     let unwritten = |error| TapeError::unwritten(to, error);
@@ -117,14 +128,18 @@ fn write_rewritten(
     packing: Packing,
     sealing: Sealing,
     change: &mut LineChange<'_>,
+    watch: &ReadWatch<'_>,
 ) -> io::Result<Ended> {
     let seals = SealLines::of(from, sealing)?;
-    let mut reader = BufReader::with_capacity(1 << 18, TapeBytes::open(from)?);
+    let bytes = TapeBytes::open(from)?;
+    let place = bytes.place()?;
+    let tell = || place.tell(watch, 0, 1);
+    let mut reader = BufReader::with_capacity(1 << 18, bytes);
     let out = BufWriter::with_capacity(1 << 18, file);
     match packing {
         Packing::Plain => {
             let mut out = out;
-            let ended = copy_lines(&mut reader, &mut out, seals, change)?;
+            let ended = copy_lines(&mut reader, &mut out, seals, change, &tell)?;
             out.into_inner()?.sync_all()?;
             Ok(ended)
         }
@@ -133,7 +148,7 @@ fn write_rewritten(
             encoder.include_checksum(true)?;
             encoder.window_log(WINDOW)?;
             let mut packed = PackedBlocks { encoder, written: 0, left: FIRST_BLOCK };
-            let ended = copy_lines(&mut reader, &mut packed, seals, change)?;
+            let ended = copy_lines(&mut reader, &mut packed, seals, change, &tell)?;
             packed.encoder.finish()?.into_inner()?.sync_all()?;
             Ok(ended)
         }
@@ -176,6 +191,7 @@ fn copy_lines(
     out: &mut dyn Write,
     seals: SealLines,
     change: &mut LineChange<'_>,
+    tell: &dyn Fn(),
 ) -> io::Result<Ended> {
     let mut lines = ChangedLines { reader, change, number: 0, seals, ended: Ended::Whole };
     thread::scope(|scope| {
@@ -191,6 +207,7 @@ fn copy_lines(
             let batch = Arc::new(batch);
             send.send(batch.clone()).expect("summing ends after this");
             out.write_all(&batch)?;
+            tell();
             if !is_more {
                 break;
             }
@@ -285,7 +302,11 @@ impl ChangedLines<'_, '_> {
 ///
 /// # Errors
 /// Where the tape cannot be read, or the new one not be written: then the old one stays.
-pub fn pack(path: &Path, packing: Packing) -> Result<Option<(PathBuf, Option<Problem>)>, TapeError> {
+pub fn pack(
+    path: &Path,
+    packing: Packing,
+    watch: &ReadWatch<'_>,
+) -> Result<Option<(PathBuf, Option<Problem>)>, TapeError> {
     let is_packed = !matches!(TapeBytes::open(path), Ok(TapeBytes::Plain(_)));
     if is_packed == (packing == Packing::Zstd) {
         TapeReader::open(path)?;
@@ -300,7 +321,7 @@ pub fn pack(path: &Path, packing: Packing) -> Result<Option<(PathBuf, Option<Pro
     if to != path {
         check_free(&to)?;
     }
-    let broken = rewrite(path, &to, packing, Sealing::Kept, &mut |_, line| line)?;
+    let broken = rewrite_watched(path, &to, packing, Sealing::Kept, &mut |_, line| line, watch)?;
     if to != path && broken.is_none() {
         std::fs::remove_file(path).map_err(|error| TapeError::CannotWrite { path: path.to_owned(), error })?;
     }
@@ -312,7 +333,12 @@ pub fn pack(path: &Path, packing: Packing) -> Result<Option<(PathBuf, Option<Pro
 ///
 /// # Errors
 /// Where the tape cannot be read, or the new one not be written.
-pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Vec<String>), TapeError> {
+pub fn redact(
+    from: &Path,
+    to: &Path,
+    rules: RedactRules,
+    watch: &ReadWatch<'_>,
+) -> Result<(u64, Vec<String>), TapeError> {
     let words: Vec<_> = ["headers".to_owned(), "bodies".to_owned()].into_iter().chain(rules.words()).collect();
     let mut redactor = Redactor::new(rules);
     // What is found under a name is known by the second time.
@@ -329,7 +355,7 @@ pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Vec<St
     }
     redactor.replaced = 0;
     let packing = if to.to_string_lossy().ends_with(PACKED) { Packing::Zstd } else { Packing::Plain };
-    rewrite(from, to, packing, Sealing::New, &mut |number, line| {
+    let mut change = |number, line: Vec<u8>| {
         if number == 1 {
             return with_redaction(&line, &words).unwrap_or(line);
         }
@@ -337,7 +363,8 @@ pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<(u64, Vec<St
             Some(now) => now.into_bytes(),
             None => line,
         }
-    })?;
+    };
+    rewrite_watched(from, to, packing, Sealing::New, &mut change, watch)?;
     Ok((redactor.replaced, troubles(&problems, 0, is_torn)))
 }
 

@@ -10,11 +10,13 @@ use super::signature::{SIGNATURE, SealVerifier};
 use crate::envelope::{Envelope, Seq};
 use crate::message::{Kind, members_of};
 use crate::tape::format::{Mark, TapeError, TapeHeader};
-use crate::tape::read::{TapeBytes, TapeEntry, TapeReader, check_is_file};
+use crate::tape::read::{ReadWatch, TapeBytes, TapeEntry, TapeReader, check_is_file};
 use crate::text::counted_are;
 
 /// So many findings are told one by one.
 const TOLD: usize = 100;
+/// After so many lines a watch is told: some hundred times a second.
+const TOLD_EACH: u64 = 1 << 10;
 /// So many numbers of messages are remembered, to see one come again.
 const REMEMBERED: usize = 64 << 10;
 
@@ -71,9 +73,11 @@ impl fmt::Display for TapeFault {
 ///
 /// # Errors
 /// Where it cannot be read at all, is no tape, or is one of a newer format.
-pub fn verify(path: &Path, verifier: Option<&SealVerifier>) -> Result<Verification, TapeError> {
+pub fn verify(path: &Path, verifier: Option<&SealVerifier>, watch: &ReadWatch<'_>) -> Result<Verification, TapeError> {
     check_is_file(path)?;
+    let unread = |source| TapeError::unread(path, source);
     let entries = TapeReader::open(path)?;
+    let place = entries.place_in_file().map_err(unread)?;
     let mut found = Verification {
         header: entries.header().clone(),
         messages: 0,
@@ -87,6 +91,9 @@ pub fn verify(path: &Path, verifier: Option<&SealVerifier>) -> Result<Verificati
     let mut numbers = SeenNumbers::default();
     let mut missing = false;
     for (line, entry) in entries.lines() {
+        if line.is_multiple_of(TOLD_EACH) {
+            place.tell(watch, 0, 2);
+        }
         match entry {
             TapeEntry::Message { envelope, .. } => {
                 found.messages += 1;
@@ -103,7 +110,7 @@ pub fn verify(path: &Path, verifier: Option<&SealVerifier>) -> Result<Verificati
             TapeEntry::Torn => found.find(Some(line), "it is torn, as after a crash: what stands before it is whole"),
         }
     }
-    check_lines(path, verifier, &mut found).map_err(|source| TapeError::unread(path, source))?;
+    check_lines(path, verifier, &mut found, watch).map_err(unread)?;
     Ok(found)
 }
 
@@ -128,14 +135,24 @@ fn check_message(envelope: &Envelope, line: u64, numbers: &mut SeenNumbers, miss
 
 /// The sums of seals, and whether the head of a line says what its message says: both need the text of the lines.
 /// With a key, the last seal must be signed by it.
-fn check_lines(path: &Path, verifier: Option<&SealVerifier>, found: &mut Verification) -> std::io::Result<()> {
-    let mut reader = BufReader::new(TapeBytes::open(path)?);
+fn check_lines(
+    path: &Path,
+    verifier: Option<&SealVerifier>,
+    found: &mut Verification,
+    watch: &ReadWatch<'_>,
+) -> std::io::Result<()> {
+    let bytes = TapeBytes::open(path)?;
+    let place = bytes.place()?;
+    let mut reader = BufReader::new(bytes);
     let mut sums = LineSums::default();
-    let (mut line, mut number) = (Vec::new(), 0);
+    let (mut line, mut number) = (Vec::new(), 0_u64);
     let (mut last, mut is_signed) = (None, false);
     // What cannot be read further was found by the first reading.
     while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         number += 1;
+        if number.is_multiple_of(TOLD_EACH) {
+            place.tell(watch, 1, 2);
+        }
         if is_seal(&line)
             && let Ok(Mark::Seal(seal)) = serde_json::from_slice(&line)
         {

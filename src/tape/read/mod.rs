@@ -27,7 +27,7 @@ pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::head::MessageHead;
 pub(super) use self::on_disk::TapeFile;
 pub use self::on_disk::{ReadWatch, StoredTape};
-pub use self::packed::{TapeBytes, check_is_file, is_packed};
+pub use self::packed::{ReadPlace, TapeBytes, check_is_file, is_packed};
 pub(super) use self::packed::{is_broken, read_no_further};
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
@@ -211,6 +211,14 @@ impl TapeReader<BufReader<TapeBytes>> {
     pub fn open(path: &Path) -> Result<Self, TapeError> {
         let bytes = TapeBytes::open(path).map_err(|source| TapeError::unread(path, source))?;
         Self::new(path, BufReader::with_capacity(BUFFER, bytes))
+    }
+
+    /// How far it is read.
+    ///
+    /// # Errors
+    /// As of [`TapeBytes::place`].
+    pub fn place_in_file(&self) -> std::io::Result<ReadPlace> {
+        self.reader.get_ref().place()
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use uuid::Uuid;
 use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
 
-use super::BUFFER;
+use super::{BUFFER, ReadWatch};
 use crate::tape::format::TapeError;
 
 /// How every zstd frame begins (RFC 8878 §3.1.1).
@@ -33,8 +33,33 @@ impl TapeBytes {
         Ok(Self::Plain(file))
     }
 
+    /// # Errors
+    /// Where the process has too many files open.
+    pub fn place(&self) -> io::Result<ReadPlace> {
+        let file = match self {
+            Self::Plain(file) => file,
+            Self::Packed(packed) => packed.file.get_ref(),
+        };
+        Ok(ReadPlace { file: file.try_clone()?, length: file.metadata()?.len() })
+    }
+
     pub(super) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))
+    }
+}
+
+/// How far a file is that somebody reads, for a watch.
+pub struct ReadPlace {
+    /// The same one: its place is that of the other.
+    file: File,
+    length: u64,
+}
+
+impl ReadPlace {
+    /// Tells how far it is, read for the first, second and so on of so many times.
+    pub fn tell(&self, watch: &ReadWatch<'_>, time: u64, times: u64) {
+        let place = (&self.file).stream_position().unwrap_or_default();
+        watch(time * self.length + place.min(self.length), times * self.length);
     }
 }
 
