@@ -11,7 +11,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::control::recorder_elsewhere;
 use crate::control::registry::RegistryEntry;
 use crate::exit::ExitError;
-use crate::tape::care::{check_free, rename_new};
+use crate::files::DraftFile;
+use crate::tape::care::check_free;
 use crate::tape::read::TapeReader;
 use crate::tape::{SUFFIX, TapeError, TapeOutputError};
 
@@ -187,18 +188,20 @@ pub(in crate::commands) fn write_new(
         return write_out(Some(path), "", write).map(|()| path.to_owned());
     }
     make_dir(path)?;
+    let cannot = || cannot_write("", path);
+    let mut draft = DraftFile::of(path, 0o600).with_context(cannot)?;
+    match write_into(draft.file().with_context(cannot)?, write) {
+        Err(TapeOutputError::Tape(error)) => return Err(ExitError::usage(error)),
+        Err(TapeOutputError::Out(error)) => return Err(error).with_context(cannot).map_err(Into::into),
+        Ok(()) => {}
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let beside = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
-    write_out(Some(&beside), "", write)?;
     let stem = name.strip_suffix(SUFFIX).unwrap_or(&name);
     let others = (2..).map(|number| path.with_file_name(format!("{stem}-{number}{SUFFIX}")));
     for place in std::iter::once(path.to_owned()).chain(others) {
-        match rename_new(&beside, &place) {
+        match draft.put(&place) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            renamed => {
-                renamed.with_context(|| format!("{} cannot be named {}", beside.display(), place.display()))?;
-                return Ok(place);
-            }
+            put => return Ok(put.with_context(|| cannot_write("", &place)).map(|()| place)?),
         }
     }
     unreachable!("there is no end of names")
@@ -237,18 +240,16 @@ fn write_file(
     // Of a link, what it leads to is written.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let before = path.metadata().ok();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
     let is_special = before.as_ref().is_some_and(|it| !it.is_file());
-    let Ok(file) = (if is_special { Err(ErrorKind::Unsupported.into()) } else { File::create_new(&beside) }) else {
+    let draft = (!is_special).then(|| DraftFile::of(&path, 0o666).ok()).flatten();
+    let Some(draft) = draft else {
         // A device, or a directory in which nothing may be made.
         return write_into(File::create(&path)?, write);
     };
-    let permissions = before.map_or(Ok(()), |it| file.set_permissions(it.permissions()));
-    let written = permissions.map_err(Into::into).and_then(|()| write_into(file, write));
-    written.and_then(|()| Ok(std::fs::rename(&beside, &path)?)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&beside);
-    })
+    let file = draft.file()?;
+    before.map_or(Ok(()), |it| file.set_permissions(it.permissions()))?;
+    write_into(file, write)?;
+    Ok(draft.replace()?)
 }
 
 fn write_into(

@@ -13,6 +13,7 @@ use crate::commands::help::print;
 use crate::commands::output::{check_is_closed, check_new, is_same_file, make_dir, progress, watch};
 use crate::control::recorder_elsewhere;
 use crate::exit::{self, ExitError};
+use crate::files::rename_new;
 use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::care::{self, OutdatedTapes, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
 use crate::tape::read::{TapeReader, check_is_file};
@@ -198,7 +199,7 @@ pub(super) fn rename(shelf: &TapeShelf, given: &Path, name: &str) -> Result<Exit
     let Some(to) = care::renamed(&path, name) else {
         return Err(ExitError::usage(anyhow!("a name is a word such as `login-fails`, without a directory")));
     };
-    care::rename_new(&path, &to).map_err(|error| TapeError::unwritten(&to, error))?;
+    rename_new(&path, &to).map_err(|error| TapeError::unwritten(&to, error))?;
     print(&format!("{}\n", sanitize(&to.display().to_string())))
 }
 

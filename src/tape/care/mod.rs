@@ -18,8 +18,7 @@ mod verify;
 
 pub use retention::{OutdatedTapes, Retention, Section};
 pub use rewrite::{
-    LineChange, Packing, Sealing, annotate, append_note, check_free, pack, packing_of, redact, rename_new, renamed,
-    rewrite, tend,
+    LineChange, Packing, Sealing, annotate, append_note, check_free, pack, packing_of, redact, renamed, rewrite, tend,
 };
 pub(super) use seal::LineSums;
 pub use signature::{SealSigner, SealVerifier, sign};

@@ -2,18 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 
 use super::seal::{LineSums, is_seal, seals_hold};
 use super::signature::SIGNATURE;
 use crate::event::{Annotation, TapeEdit, Timestamp};
+use crate::files::{DraftFile, rename_new};
 use crate::tape::format::{AnnotationMark, Mark, TapeError, TapeHeader};
 use crate::tape::name::{PACKED, SUFFIX};
 use crate::tape::read::{
@@ -84,18 +82,13 @@ fn rewrite_watched(
         return Err(TapeError::CannotWrite { path: to.clone(), error });
     }
     let is_new = to.symlink_metadata().is_err();
-    let beside = to.with_file_name(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
     let cannot_write = |error| TapeError::CannotWrite { path: to.clone(), error };
-    let file =
-        File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
-    let written = write_rewritten(from, file, packing, sealing, change, watch).map_err(cannot_write);
-    let written = written.and_then(|ended| ended.judged(from, to));
-    let rename = |beside: &Path| if is_new { rename_new(beside, to) } else { std::fs::rename(beside, to) };
-    let unwritten = |error| TapeError::unwritten(to, error);
-    let renamed = written.and_then(|problem| rename(&beside).map(|()| problem).map_err(unwritten));
-    renamed.inspect_err(|_| {
-        let _ = std::fs::remove_file(&beside);
-    })
+    let mut draft = DraftFile::of(to, 0o600).map_err(cannot_write)?;
+    let file = draft.file().map_err(cannot_write)?;
+    let ended = write_rewritten(from, file, packing, sealing, change, watch).map_err(cannot_write)?;
+    let problem = ended.judged(from, to)?;
+    let put = if is_new { draft.put(to) } else { draft.replace() };
+    put.map(|()| problem).map_err(|error| TapeError::unwritten(to, error))
 }
 
 /// How far a tape could be read.
@@ -395,19 +388,6 @@ pub fn check_free(path: &Path) -> Result<(), TapeError> {
     match path.symlink_metadata() {
         Ok(_) if !is_special => Err(TapeError::Exists { path: path.to_owned() }),
         _ => Ok(()),
-    }
-}
-
-/// Renames a file, in one step, where nothing has the name: also where that was seen to be so before, as it may have come meanwhile.
-///
-/// # Errors
-/// [`io::ErrorKind::AlreadyExists`] where something has it.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system that knows no such step.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_err() => std::fs::rename(from, to),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Err(io::ErrorKind::AlreadyExists.into()),
-        renamed => Ok(renamed?),
     }
 }
 

@@ -34,7 +34,7 @@ const IMPORTS: [(&str, &str); 44] = [
     ("headers", "mcp envelope message"),
     ("filter", "mcp envelope message json text"),
     ("store", "envelope event tape text secret"),
-    ("tape", "mcp envelope event filter headers lint message sse upstream text json secret"),
+    ("tape", "files mcp envelope event filter headers lint message sse upstream text json secret"),
     ("journal", "envelope event logging message tape"),
     ("metrics", "mcp envelope event message text"),
     ("otlp", "mcp net envelope event journal message variables secret"),
