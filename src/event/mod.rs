@@ -371,13 +371,15 @@ pub struct Held {
 }
 
 impl Held {
+    /// In so many microseconds nobody has read that something is held.
+    pub const MOMENT: u64 = 1_000_000;
+
     /// Whether a person can do something about it by now. What goes on by itself in a moment, as a rule that plays a slow network or a
     /// program has it, is gone before anybody has read that it is held.
     pub fn awaits_person(&self, now: Timestamp) -> bool {
-        const MOMENT: u64 = 1_000_000;
         match self.deadline {
-            Some(deadline) => deadline.after > MOMENT,
-            None => !self.is_asked || now.0.saturating_sub(self.since.0) >= MOMENT,
+            Some(deadline) => deadline.after > Self::MOMENT,
+            None => !self.is_asked || now.0.saturating_sub(self.since.0) >= Self::MOMENT,
         }
     }
 }

@@ -63,6 +63,10 @@ pub(crate) struct ScreenNotice {
     until: Timestamp,
 }
 
+/// For so long the clock runs, on every screen, for a message that a program is asked about: after a moment it waits for a person, which
+/// the second tick after it came is sure to see.
+const ASKED_WATCHED: u64 = 2 * Held::MOMENT;
+
 /// How the window is used; set from its size before each drawing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Viewport {
@@ -264,7 +268,7 @@ impl Model {
         let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
         let open = seen.filter_map(|row| self.open_age(&row)).map(|age| self.now.0.saturating_sub(age));
         // Of what a program decides on, that it has not is to be said on every screen.
-        let calls = |held: &Held| held.is_asked && self.now.0.saturating_sub(held.since.0) < 2_000_000;
+        let calls = |held: &Held| held.is_asked && self.now.0.saturating_sub(held.since.0) < ASKED_WATCHED;
         let own = self.own_call().filter(|call| call.waits()).map(|call| call.since.0);
         let rings = self.settings.bell;
         let held = self.observed.held.values().filter(move |held| shown || rings || calls(held));
