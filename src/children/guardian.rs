@@ -92,6 +92,21 @@ impl Guardian {
         Ok((child, self.watch(group, role)))
     }
 
+    /// The same for who has threads in place of a runtime. The process is waited for by its caller.
+    ///
+    /// # Errors
+    /// Where the command cannot be run.
+    pub fn spawn_std(
+        &self,
+        command: &mut Command,
+        role: GroupRole,
+    ) -> std::io::Result<(std::process::Child, GuardedGroup)> {
+        self.be_there();
+        let child = command.process_group(0).spawn()?;
+        let group = self.watch(child.id(), role);
+        Ok((child, group))
+    }
+
     /// Is started before its first child: that takes longer than a child needs to be at work, and tapline may be killed meanwhile.
     fn be_there(&self) {
         let mut watched = self.watched.lock();
@@ -176,6 +191,12 @@ impl WatchedGroup {
 }
 
 impl GuardedGroup {
+    /// Whether anything is left of it.
+    pub fn is_there(&self) -> bool {
+        let group = i32::try_from(self.group).ok().and_then(Pid::from_raw);
+        group.is_some_and(|group| test_kill_process_group(group).is_ok())
+    }
+
     /// Sends a signal to all that is left of it.
     pub fn signal(&self, signal: Signal) {
         signal_group(self.group, signal);

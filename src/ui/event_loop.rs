@@ -196,9 +196,11 @@ impl<B: Backend> ScreenLoop<'_, B> {
             Effect::Save { name, bytes } => self.save(&name, &bytes),
             Effect::Pipe { command, input } => {
                 if let Err(error) = self.screen.host.pipe(&command, input) {
+                    self.model.piping = None;
                     self.model.warn(format!("`{command}` does not run: {error}"));
                 }
             }
+            Effect::StopPipe => self.screen.host.stop_pipe(),
             Effect::Repaint => self.forget_drawing()?,
             Effect::Remember(lines) => self.screen.host.remember(&lines),
             Effect::Mouse(on) => self.screen.host.mouse(on)?,

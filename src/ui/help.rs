@@ -116,8 +116,8 @@ fn is_told_elsewhere(model: &Model, here: &[KeyContext], this: &KeyBinding) -> b
 /// What the keys were about before the help took them, and the rest.
 fn in_order(model: &Model) -> (Vec<KeyContext>, Vec<KeyContext>) {
     let mut order: Vec<KeyContext> = contexts_below(model);
-    // It is everywhere, and about nothing in particular.
-    order.retain(|context| *context != KeyContext::Search);
+    // They are everywhere, and about nothing in particular.
+    order.retain(|context| *context != KeyContext::Search && (*context != KeyContext::Piping || model.pipes()));
     let rest = KeyContext::ALL.into_iter().filter(|context| !order.contains(context)).collect();
     (order, rest)
 }

@@ -13,10 +13,10 @@ pub enum ScreenInput {
     Terminal(crossterm::event::Event),
     /// The window has another size: what is shown is drawn again.
     Resized,
-    /// What a command printed that a message was handed to, or why there is nothing.
+    /// The command that a message was handed to has ended.
     Piped {
         command: String,
-        output: Result<String, String>,
+        output: PipedOutput,
     },
     /// A picture was prepared beside the screen, and can be drawn now.
     PictureReady,
@@ -24,6 +24,14 @@ pub enum ScreenInput {
     Interrupt,
     /// `SIGTERM` or `SIGHUP`: quits without asking.
     Terminate,
+}
+
+/// What a command printed that a message was handed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipedOutput {
+    pub printed: String,
+    /// How it ended, and what it said, where that was not as it should.
+    pub why: Option<String>,
 }
 
 /// Why the screen ended.
@@ -83,6 +91,9 @@ pub trait TerminalHost {
     /// Where it cannot be started, or the one before still runs.
     fn pipe(&mut self, command: &str, input: Vec<u8>) -> io::Result<()>;
 
+    /// Stops that command, and all that it started; what it printed until then comes in.
+    fn stop_pipe(&mut self) {}
+
     /// Takes the mouse, or leaves it to the terminal.
     ///
     /// # Errors
@@ -117,27 +128,8 @@ pub trait TerminalHost {
     fn resized(&mut self) {}
 }
 
-/// What a command printed that failed, with why at its end; only why where it printed nothing.
-pub(super) fn failed(output: &str, how: &str, said: &str) -> Result<String, String> {
-    let why = if said.is_empty() { how.to_owned() } else { format!("{how}: {said}") };
-    if output.is_empty() { Err(why) } else { Ok(format!("{}\n\n{why}\n", output.trim_end())) }
-}
-
 /// The way of keys and signals to the screen.
 pub fn input_channel() -> (Sender<ScreenInput>, Receiver<ScreenInput>) {
     // Typed by a person; when it is full, a key waits.
     crossbeam_channel::bounded(1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::failed;
-
-    #[test]
-    fn failed_command_says_why_below_what_it_printed() {
-        let failed = |output: &str, said| failed(output, "ended with 3", said);
-        assert_eq!(failed("", ""), Err("ended with 3".to_owned()));
-        assert_eq!(failed("", "no such file"), Err("ended with 3: no such file".to_owned()));
-        assert_eq!(failed("one\n", "broken"), Ok("one\n\nended with 3: broken\n".to_owned()));
-    }
 }

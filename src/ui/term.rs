@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _, stdout};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Command as Process, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -27,8 +27,10 @@ use rustix::io::Errno;
 
 use super::event_loop::{ScreenIo, run};
 use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, is_colourful, question, read_answers};
-use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost, failed};
+use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
+use super::piping::PipedCommand;
 use super::settings::Settings;
+use crate::children::guardian::Guardian;
 use crate::event::{Command, FeedReader};
 
 /// How often the key thread looks whether it is to rest or to end, where nothing can wake it for that.
@@ -62,7 +64,7 @@ pub fn show(
     let reading = KeyReader::start(keys.clone())?;
     let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
     let board = PictureBoard::new(keys.clone(), ScreenInput::PictureReady);
-    let mut host = CrosstermHost { reading: &reading, keys, piped: Arc::default(), history, board };
+    let mut host = CrosstermHost { reading: &reading, keys, piped: None, history, board };
     let exit =
         run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
     drop(host);
@@ -443,23 +445,12 @@ impl Drop for KeyReaderEnd<'_> {
 struct CrosstermHost<'a> {
     reading: &'a KeyReader,
     keys: Sender<ScreenInput>,
-    /// The command that a message was handed to, while it runs.
-    piped: Arc<Mutex<Option<Child>>>,
+    /// The command that a message was handed to last.
+    piped: Option<PipedCommand>,
     /// Where filters are remembered.
     history: Option<PathBuf>,
     board: PictureBoard,
 }
-
-impl Drop for CrosstermHost<'_> {
-    fn drop(&mut self) {
-        if let Some(child) = &mut *lock(&self.piped) {
-            let _ = child.kill().and_then(|()| child.wait());
-        }
-    }
-}
-
-/// Bytes of what a command prints that are shown.
-const PIPED: u64 = 4 << 20;
 
 impl TerminalHost for CrosstermHost<'_> {
     /// By a program that says whether it took it, where there is one; else by OSC 52, which the terminal at the operator's end
@@ -515,33 +506,17 @@ impl TerminalHost for CrosstermHost<'_> {
     }
 
     fn pipe(&mut self, command: &str, input: Vec<u8>) -> io::Result<()> {
-        let mut running = lock(&self.piped);
-        if running.is_some() {
+        if self.piped.as_ref().is_some_and(PipedCommand::runs) {
             return Err(io::Error::other("the one before still runs"));
         }
-        let mut process = Process::new("sh");
-        process.arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = process.spawn()?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        *running = Some(child);
-        let (keys, piped, command) = (self.keys.clone(), self.piped.clone(), command.to_owned());
-        std::thread::spawn(move || {
-            let _ = stdin.write_all(&input);
-        });
-        std::thread::spawn(move || {
-            let said = std::thread::spawn(move || read_some(stderr));
-            let output = read_some(stdout);
-            let said = said.join().unwrap_or_default();
-            let Some(mut child) = lock(&piped).take() else { return };
-            let output = match child.wait() {
-                Ok(status) if status.success() => Ok(if output.is_empty() { said } else { output }),
-                Ok(status) => failed(&output, &format!("ended with {status}"), said.trim()),
-                Err(error) => Err(error.to_string()),
-            };
-            let _ = keys.send(ScreenInput::Piped { command, output });
-        });
+        let (keys, named) = (self.keys.clone(), command.to_owned());
+        let tell = move |output| drop(keys.send(ScreenInput::Piped { command: named, output }));
+        self.piped = Some(PipedCommand::start(&Guardian::of_process()?, command, input, tell)?);
         Ok(())
+    }
+
+    fn stop_pipe(&mut self) {
+        self.piped.iter().for_each(PipedCommand::stop);
     }
 
     fn mouse(&mut self, on: bool) -> io::Result<()> {
@@ -610,13 +585,6 @@ impl CrosstermHost<'_> {
         std::mem::forget(taken?);
         Ok(done)
     }
-}
-
-/// What is printed, as far as it is shown.
-fn read_some(from: impl io::Read) -> String {
-    let mut bytes = Vec::new();
-    let _ = from.take(PIPED).read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Programs that put what they read into a clipboard that the operator sees. Over ssh only the multiplexer is on the operator's side.

@@ -2,6 +2,7 @@
 
 use super::export;
 use crate::ui::content::{ContentBlock, MediaBlock};
+use crate::ui::host::PipedOutput;
 use crate::ui::json::{JsonCell, pretty};
 use crate::ui::keymap::{Action, ExportForm};
 use crate::ui::model::popup::{Pager, Popup, Prefix};
@@ -103,23 +104,39 @@ pub(super) fn pipe(model: &mut Model) {
     let command = prompt.line.text().trim().to_owned();
     let (false, Some(row)) = (command.is_empty(), model.selected()) else { return };
     model.piped.clone_from(&command);
-    model.notify(format!("`{command}` runs"));
-    model.effect(Effect::Pipe { command, input: row.envelope.message.raw().to_vec() });
+    model.pipe(command, row.envelope.message.raw().to_vec());
 }
 
-pub(super) fn piped(model: &mut Model, command: &str, output: Result<String, String>) {
-    model.notice = None;
-    match output {
-        Ok(output) if output.trim().is_empty() => model.notify(format!("`{command}` printed nothing")),
-        // Whatever is being done now is not disturbed.
-        Ok(output) if model.popup.is_some() || model.editor.is_some() || model.prompt.is_some() => {
-            model.notify(format!(
-                "`{command}` printed {}: `<messages pipe>` again shows it",
-                crate::text::size(output.len() as u64)
-            ));
+pub(super) fn stop_pipe(model: &mut Model) {
+    match &mut model.piping {
+        Some(pipe) if pipe.is_stopping => model.notify("it was told to stop, and is killed in a moment"),
+        Some(pipe) => {
+            pipe.is_stopping = true;
+            model.effect(Effect::StopPipe);
         }
-        Ok(output) => model.popup = Some(Popup::Pager(Pager::new(format!("| {command}"), output))),
-        Err(why) => model.warn(format!("`{command}` {why}")),
+        None => {}
+    }
+}
+
+pub(super) fn piped(model: &mut Model, command: &str, output: PipedOutput) {
+    (model.notice, model.piping) = (None, None);
+    let PipedOutput { printed, why } = output;
+    match why {
+        Some(why) if printed.trim().is_empty() => return model.warn(format!("`{command}` {why}")),
+        None if printed.trim().is_empty() => return model.notify(format!("`{command}` printed nothing")),
+        _ => {}
+    }
+    let is_busy = model.popup.is_some() || model.editor.is_some() || model.prompt.is_some();
+    // Whatever is being done now is not disturbed.
+    if is_busy {
+        let size = crate::text::size(printed.len() as u64);
+        return model.notify(format!("`{command}` printed {size}: `<messages pipe>` again shows it"));
+    }
+    // At the end, where who follows what is printed looks first; and at once.
+    let text = why.iter().fold(printed, |printed, why| format!("{}\n\n{command}: {why}\n", printed.trim_end()));
+    model.popup = Some(Popup::Pager(Pager::new(format!("| {command}"), text)));
+    if let Some(why) = why {
+        model.warn(format!("`{command}` {why}"));
     }
 }
 

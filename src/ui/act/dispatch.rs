@@ -224,6 +224,7 @@ fn look(model: &mut Model, action: Action) {
         Action::WriteMenu => model.popup = Some(Popup::Prefix(Prefix::Write)),
         Action::Write(form) => clipboard::write(model, form),
         Action::Page => clipboard::page(model),
+        Action::StopPipe => clipboard::stop_pipe(model),
         _ => look_elsewhere(model, action),
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum KeyContext {
     AskTape,
     Pager,
     Move,
+    /// A command reads a message.
+    Piping,
     /// Something is searched for.
     Search,
     Everywhere,
@@ -45,7 +47,7 @@ pub(crate) enum KeyContext {
 
 impl KeyContext {
     /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 42] = [
+    pub(crate) const ALL: [Self; 43] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -65,6 +67,7 @@ impl KeyContext {
         Self::RuleEditor,
         Self::Move,
         Self::Search,
+        Self::Piping,
         Self::Everywhere,
         Self::Go,
         Self::Fold,
@@ -107,6 +110,7 @@ impl KeyContext {
             Self::Rules => "rules",
             Self::Move => "motion",
             Self::Search => "searching",
+            Self::Piping => "piping",
             Self::Everywhere => "everywhere",
             Self::Go => "go-menu",
             Self::Fold => "fold-menu",
@@ -121,7 +125,8 @@ impl KeyContext {
     pub(super) fn meets(self, other: Self) -> bool {
         const ALONE: [KeyContext; 5] =
             [KeyContext::Go, KeyContext::Fold, KeyContext::Copy, KeyContext::Write, KeyContext::Toggle];
-        const ALWAYS: [KeyContext; 3] = [KeyContext::Move, KeyContext::Search, KeyContext::Everywhere];
+        const ALWAYS: [KeyContext; 4] =
+            [KeyContext::Move, KeyContext::Search, KeyContext::Piping, KeyContext::Everywhere];
         const TOGETHER: [(KeyContext, KeyContext); 5] = [
             (KeyContext::Held, KeyContext::List),
             (KeyContext::Held, KeyContext::Detail),
@@ -178,6 +183,7 @@ impl KeyContext {
             Self::Pager => "long text",
             Self::Move => "motion",
             Self::Search => "searching",
+            Self::Piping => "while a command runs",
             Self::Everywhere => "everywhere",
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn contexts_of_screen(model: &Model) -> Vec<KeyContext> {
     if model.screen == ScreenKind::Messages && model.held_here().is_some() {
         contexts.insert(0, KeyContext::Held);
     }
-    contexts.insert(0, KeyContext::Search);
+    contexts.splice(0..0, [KeyContext::Piping, KeyContext::Search]);
     contexts.extend([KeyContext::Move, KeyContext::Everywhere]);
     contexts
 }

@@ -34,9 +34,10 @@ const ALIASES: [(&str, &str); 10] = [
 ];
 
 /// Where the keys of commands are.
-const OFFERED: [KeyContext; 19] = [
+const OFFERED: [KeyContext; 20] = [
     KeyContext::Held,
     KeyContext::Search,
+    KeyContext::Piping,
     KeyContext::List,
     KeyContext::Detail,
     KeyContext::Queue,
@@ -250,6 +251,7 @@ impl Action {
             Self::Page => "pager",
             Self::Suspend => "suspend",
             _ => self.name_of_a_view(),
+            Self::StopPipe => "pipe-stop",
         }
     }
 

@@ -62,6 +62,7 @@ pub(crate) enum Action {
     WriteMenu,
     Write(ExportForm),
     Page,
+    StopPipe,
     Suspend,
     Repaint,
     Mark,
@@ -640,6 +641,15 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Search, &["esc"], A::EndSearch, "end search", "search no more").when(|m| m.search.is_some()),
     // Everywhere.
     key(C::Everywhere, &["1"], A::Screen(ScreenKind::Messages), "messages", "the live messages")
+    // While a command reads a message.
+    key(
+        C::Piping,
+        &["|", "esc"],
+        A::StopPipe,
+        "stop command",
+        "stop the command that reads the message, and all it started",
+    )
+    .when(Model::pipes),
         .when(|m| m.screen != ScreenKind::Messages || m.tape.is_some()),
     key(C::Everywhere, &["2"], A::Screen(ScreenKind::Queue), "queue", "the hold queue")
         .when(|m| m.screen != ScreenKind::Queue),

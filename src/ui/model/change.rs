@@ -34,6 +34,8 @@ pub(crate) enum Effect {
         command: String,
         input: Vec<u8>,
     },
+    /// Stops that command.
+    StopPipe,
     Repaint,
     /// Keeps filters for the next run.
     Remember(Vec<String>),

@@ -200,6 +200,11 @@ impl Model {
         self.tapes.waiting().is_some() || (self.tapes.selected().is_some() && !self.tapes.running())
     }
 
+    /// Whether a command reads a message.
+    pub(crate) fn pipes(&self) -> bool {
+        self.piping.is_some()
+    }
+
     pub(crate) fn has_fails(&self) -> bool {
         self.tapes.replay.as_ref().is_some_and(|replay| replay.failed() > 0)
     }

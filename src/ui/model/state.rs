@@ -113,6 +113,14 @@ impl MovedBorders {
     }
 }
 
+/// A command that reads a message, while it runs.
+pub(crate) struct RunningPipe {
+    pub(crate) command: String,
+    since: Timestamp,
+    /// It was told to stop.
+    pub(crate) is_stopping: bool,
+}
+
 /// How far quitting has come.
 #[derive(Default)]
 pub(crate) struct Quitting {
@@ -166,6 +174,8 @@ pub(crate) struct Model {
     pub(crate) compared: Option<Arc<Envelope>>,
     /// The command that a message was handed to last.
     pub(crate) piped: String,
+    /// The one that runs.
+    pub(crate) piping: Option<RunningPipe>,
     /// Pictures are described.
     pub(crate) pictures_off: bool,
     /// The terminal has the mouse.
@@ -273,7 +283,8 @@ impl Model {
         let rings = self.settings.bell;
         let held = self.observed.held.values().filter(move |held| shown || rings || calls(held));
         let held = held.map(|held| held.since.0);
-        open.filter(move |_| shown).chain(held).chain(oldest).chain(own)
+        let piped = self.piping.as_ref().map(|pipe| pipe.since.0);
+        open.filter(move |_| shown).chain(held).chain(oldest).chain(own).chain(piped)
     }
 
     /// Whether an age reads otherwise than before.
@@ -329,6 +340,17 @@ impl Model {
         }
         self.popup = None;
         self.quitting.leaving.get_or_insert(exit);
+    }
+
+    /// Hands these bytes to a command.
+    pub(crate) fn pipe(&mut self, command: String, input: Vec<u8>) {
+        self.piping = Some(RunningPipe { command: command.clone(), since: self.now, is_stopping: false });
+        self.effect(Effect::Pipe { command, input });
+    }
+
+    /// For how long the command runs that reads a message, with what that is.
+    pub(crate) fn piped_for(&self) -> Option<(&RunningPipe, String)> {
+        self.piping.as_ref().map(|pipe| (pipe, age(self.now.0.saturating_sub(pipe.since.0))))
     }
 
     pub(crate) fn notify(&mut self, text: impl Into<String>) {

@@ -163,6 +163,9 @@ pub(super) const SCENES: &[Scene] = &[
     ("pipe", |rig| {
         rig.press(": 1 1 8 9 enter |").typing("jq .");
     }),
+    ("piping", |rig| {
+        rig.press(": 1 1 8 9 enter |").typing("tail -f").press("enter");
+    }),
     ("comment", |rig| {
         rig.press(": 1 1 8 9 enter ;").typing("why?");
     }),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crossterm::event::{Event as TerminalEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 
-use super::rig::{Rig, World, busy, busy_with, held, session, session_id};
+use super::rig::{Rig, START, World, busy, busy_with, held, session, session_id};
 use crate::envelope::{Author, Direction, Outcome, Via};
 use crate::event::figures::{EndpointFigures, Figures, Outcomes, Spread};
 use crate::event::{Event, Level, LogLine, Session, Ticket};
 use crate::ui::model::{Change, Effect, Pane, ScreenKind};
-use crate::ui::{ScreenInput, Settings};
+use crate::ui::{PipedOutput, ScreenInput, Settings};
 
 fn mouse(rig: &mut Rig, kind: MouseEventKind, column: u16, row: u16) {
     let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
@@ -377,18 +377,45 @@ fn message_is_piped_to_a_command() {
     let Some(Effect::Pipe { command, input }) = rig.effects.pop() else { panic!("{:?}", rig.effects) };
     assert_eq!(command, "jq .params");
     assert!(input.starts_with(b"{\"jsonrpc\""));
-    rig.change(Change::Input(ScreenInput::Piped { command: command.clone(), output: Ok("{\n  \"name\"".to_owned()) }));
+    rig.model.now = START.plus_micros(26_000_000);
+    let picture = rig.picture();
+    assert!(picture.contains("`jq .params` runs, 6s: `|` stops it"), "{picture}");
+    let piped = |command: &str, printed: &str, why: Option<&str>| {
+        let output = PipedOutput { printed: printed.to_owned(), why: why.map(str::to_owned) };
+        Change::Input(ScreenInput::Piped { command: command.to_owned(), output })
+    };
+    rig.change(piped(&command, "{\n  \"name\"", None));
     assert!(rig.picture().contains("| jq .params"), "{}", rig.picture());
     // The last one once more, or another in its place.
     for (typed, expected) in [("", "jq .params"), ("wc", "wc")] {
         rig.press("esc |").typing(typed).press("enter");
         assert!(matches!(rig.effects.pop(), Some(Effect::Pipe { command, .. }) if command == expected), "{typed}");
+        rig.change(piped("", "", None));
         rig.press("| ctrl-u").typing("jq .params").press("enter");
         rig.effects.clear();
+        rig.change(piped("", "", None));
     }
-    rig.press("esc");
-    rig.change(Change::Input(ScreenInput::Piped { command, output: Err("ended with 3".to_owned()) }));
+    rig.change(piped(&command, "", Some("ended with 3")));
     assert!(rig.picture().contains("`jq .params` ended with 3"), "{}", rig.picture());
+    // One that runs is stopped from everywhere, and by the key of its line: there is never a second.
+    for keys in ["|", "esc", "4 |", "enter esc"] {
+        rig.press("1 | enter");
+        rig.effects.clear();
+        rig.press(keys);
+        assert!(matches!(rig.effects.pop(), Some(Effect::StopPipe)), "{keys}");
+        assert!(
+            rig.model.prompt.is_none() && rig.picture().contains("`jq .params` is being stopped"),
+            "{}",
+            rig.picture()
+        );
+        rig.effects.clear();
+        rig.press("|");
+        assert!(rig.model.prompt.is_none() && rig.effects.is_empty(), "it is being stopped already");
+        rig.change(piped(&command, "as far as it came\n", Some("was stopped")));
+        let picture = rig.picture();
+        assert!(picture.contains("as far as it came") && picture.contains("jq .params: was stopped"), "{picture}");
+        rig.press("esc 1 esc");
+    }
 }
 
 #[test]

@@ -39,9 +39,22 @@ pub(super) fn draw_above(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn notice(model: &Model) -> Option<(String, Role)> {
-    let notice = model.notice.as_ref()?;
+    let Some(notice) = &model.notice else { return piping(model) };
     let text = with_keys(&model.settings.keys, &notice.text);
     Some((text::sanitize(&text).into_owned(), if notice.grave { Role::Held } else { Role::Accent }))
+}
+
+/// The command that reads a message, while it runs and nothing else is to be said.
+fn piping(model: &Model) -> Option<(String, Role)> {
+    let (pipe, age) = model.piped_for()?;
+    let command = text::sanitize(&pipe.command);
+    let words = match pipe.is_stopping {
+        true => format!("`{command}` is being stopped"),
+        false => {
+            format!("`{command}` runs, {age}: {}", with_keys(&model.settings.keys, "`<piping pipe-stop>` stops it"))
+        }
+    };
+    Some((words, Role::Accent))
 }
 
 /// Whether what is said leaves room for keys in their line.

@@ -55,7 +55,7 @@ const IMPORTS: [(&str, &str); 44] = [
     ("exit", "text secret"),
     ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),
-    ("ui", "envelope event filter mcp message rules text json secret"),
+    ("ui", "children envelope event filter mcp message rules text json secret"),
     ("demo", "*"),
     ("cli", "children event shadow text upstream json variables"),
     ("headless", "cli envelope event message text"),
@@ -88,9 +88,10 @@ const PROXY: [&str; 10] =
     ["front", "sessions", "exchange", "stream", "spine", "session", "error", "arrival", "stop", "paths"];
 
 /// The rooms of `ui/`, each of which may import only from those after it.
-const UI: [&str; 18] = [
+const UI: [&str; 19] = [
     "mod",
     "term",
+    "piping",
     "event_loop",
     "update",
     "act",
