@@ -94,7 +94,7 @@ impl Executor {
             // What passed a moment ago is to be on the tape; a journal that has ended has nothing left to write.
             let _ = journal.flush().await;
             let part = TapeSelection { until: Some(asked.until), ..TapeSelection::default() };
-            let (tape, mount) = match to_play(&mounts, asked.tape.clone(), part).await {
+            let (tape, mount) = match to_play(&mounts, asked.tape.clone(), part, &stop).await {
                 Ok(found) => found,
                 Err(why) => return failed(why),
             };
@@ -157,7 +157,10 @@ impl BranchOutcome {
             }
             ReplayEvent::Failed { why } => self.why = Some(why.clone()),
             ReplayEvent::Started { steps, .. } => self.steps = *steps,
-            ReplayEvent::Finished(_) | ReplayEvent::Waiting(_) | ReplayEvent::Accepted { .. } => {}
+            ReplayEvent::Reading { .. }
+            | ReplayEvent::Waiting(_)
+            | ReplayEvent::Finished(_)
+            | ReplayEvent::Accepted { .. } => {}
         }
     }
 

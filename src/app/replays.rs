@@ -1,6 +1,6 @@
 //! Sessions for the clients of a tape that is played, and what can be done about the tape that was played last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,19 +96,57 @@ impl LatestReplay {
 /// Bytes of replies that are kept.
 const MOST_REPLIES: usize = 64 << 20;
 
-/// Replies that differ, for as long as a person may want to accept them: the first that fit.
+/// Replies that differ, for as long as a person may want to accept them: the latest that fit.
 #[derive(Default)]
 struct DifferingReplies {
     by_request: HashMap<Seq, LiveReply>,
+    /// Whose they are, the oldest first.
+    order: VecDeque<Seq>,
     bytes: usize,
 }
 
 impl DifferingReplies {
     fn keep(&mut self, reply: LiveReply) {
-        let bytes = self.bytes + reply.reply.raw().len();
-        if bytes <= MOST_REPLIES {
-            self.bytes = bytes;
-            self.by_request.insert(reply.request, reply);
+        self.keep_within(reply, MOST_REPLIES);
+    }
+
+    /// The latest stays, however large.
+    fn keep_within(&mut self, reply: LiveReply, most: usize) {
+        self.forget(reply.request);
+        self.bytes += reply.reply.raw().len();
+        self.order.push_back(reply.request);
+        self.by_request.insert(reply.request, reply);
+        while self.bytes > most && self.order.len() > 1 {
+            self.forget(self.order[0]);
         }
+    }
+
+    fn forget(&mut self, request: Seq) {
+        if let Some(reply) = self.by_request.remove(&request) {
+            self.bytes -= reply.reply.raw().len();
+            self.order.retain(|other| *other != request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    #[test]
+    fn replies_that_are_kept_are_the_latest() {
+        let mut kept = DifferingReplies::default();
+        let mut keep = |request, text: &str| {
+            let reply = Message::new(text.to_owned());
+            kept.keep_within(LiveReply { request: Seq(request), reply, differences: Vec::new() }, 10);
+            kept.order.iter().map(|seq| seq.0).collect::<Vec<_>>()
+        };
+        assert_eq!(keep(1, "12345"), [1]);
+        assert_eq!(keep(2, "12345"), [1, 2]);
+        assert_eq!(keep(3, "12"), [2, 3]);
+        assert_eq!(keep(2, "1234"), [3, 2], "another to the same request takes its place");
+        assert_eq!(keep(4, "one that is larger than all"), [4]);
+        assert_eq!((kept.by_request.len(), kept.bytes), (1, 27));
     }
 }

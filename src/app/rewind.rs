@@ -63,7 +63,7 @@ async fn rewind(
     // What passed a moment ago is to be on the tape; a journal that has ended has nothing left to write.
     let _ = journal.flush().await;
     let part = TapeSelection { until: Some(until), ..TapeSelection::default() };
-    let tape = read_part(path.to_path_buf(), part).await?;
+    let tape = read_part(&journal, path.to_path_buf(), part, &stop).await?;
     if tape.last().is_none() {
         return Err(format!("the client had told its server nothing by {until}; a later message can be gone back to"));
     }

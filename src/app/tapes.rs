@@ -22,12 +22,13 @@ use crate::tape::accept::{AcceptedValues, accept};
 use crate::tape::play::{PlayableTape, TapeSelection, play};
 
 /// Reads what is to be played of a tape, and finds the server that it is played at: the one it was made of, or the default.
-pub(super) async fn to_play(
-    mounts: &Mounts,
+pub(super) async fn to_play<'m>(
+    mounts: &'m Mounts,
     path: PathBuf,
     part: TapeSelection,
-) -> Result<(PlayableTape, &Mount), String> {
-    let tape = read_part(path, part).await?;
+    stop: &CancellationToken,
+) -> Result<(PlayableTape, &'m Mount), String> {
+    let tape = read_part(mounts.proxy().journal(), path, part, stop).await?;
     let found = of_tape(mounts, &tape.header);
     let mount = found.ok_or_else(|| {
         let why = "the tape's upstream is not here, and none is at `/mcp`";
@@ -36,10 +37,25 @@ pub(super) async fn to_play(
     Ok((tape, mount))
 }
 
-/// Reads what is to be played of a tape.
-pub(super) async fn read_part(path: PathBuf, part: TapeSelection) -> Result<PlayableTape, String> {
-    let read = tokio::task::spawn_blocking(move || PlayableTape::open_part(&path, &part, |_, _| ())).await;
-    read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+/// Reads what is to be played of a tape; of a large one it is told how far that is, and it can be stopped.
+pub(super) async fn read_part(
+    journal: &Journal,
+    tape: PathBuf,
+    part: TapeSelection,
+    stop: &CancellationToken,
+) -> Result<PlayableTape, String> {
+    let (journal, stop) = (journal.clone(), stop.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let watch = |read, of| {
+            if read > 0 {
+                journal.publish(Event::Replay(ReplayEvent::Reading { tape: tape.clone(), read, of }));
+            }
+            !stop.is_cancelled()
+        };
+        PlayableTape::open_part(&tape, &part, &watch)
+    });
+    let read = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    read.ok_or_else(|| "it was stopped while its tape was being read".to_owned())
 }
 
 /// The upstream that a tape was made of, or the default.
@@ -176,7 +192,7 @@ impl Executor {
         self.play_next(move |mounts, stop| async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
-            let (tape, mount) = match to_play(&mounts, path, TapeSelection::default()).await {
+            let (tape, mount) = match to_play(&mounts, path, TapeSelection::default(), &stop).await {
                 Ok(found) => found,
                 Err(why) => return failed(why),
             };

@@ -123,12 +123,13 @@ impl TapeGroup {
 fn read_tapes(paths: &[PathBuf], part: &TapeSelection) -> Result<PlayableTape, TapeError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template(READING).expect("the template is a constant"));
-    let tape = PlayableTape::open_together(paths, part, |read, length| {
+    let tape = PlayableTape::open_together(paths, part, &|read, length| {
         bar.set_length(length);
         bar.set_position(read);
+        true
     });
     bar.finish_and_clear();
-    tape
+    Ok(tape?.expect("nothing stops it"))
 }
 
 /// What is played, at what, and how it is judged.
@@ -551,7 +552,10 @@ impl ReplayProgress {
                 bar.set_message(format!("fail {}", self.failures));
             }
             ReplayEvent::Failed { why } => self.failed = Some(why),
-            ReplayEvent::Finished(_) | ReplayEvent::Waiting(_) | ReplayEvent::Accepted { .. } => {}
+            ReplayEvent::Reading { .. }
+            | ReplayEvent::Waiting(_)
+            | ReplayEvent::Finished(_)
+            | ReplayEvent::Accepted { .. } => {}
         }
     }
 

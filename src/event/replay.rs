@@ -9,6 +9,12 @@ use crate::envelope::{Seq, SessionId};
 /// How a replay goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ReplayEvent {
+    /// The tape is large, and so many of its bytes were read: [`ReplayEvent::Started`] follows.
+    Reading {
+        tape: PathBuf,
+        read: u64,
+        of: u64,
+    },
     Started {
         tape: PathBuf,
         target: String,

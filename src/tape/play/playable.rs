@@ -12,7 +12,7 @@ use crate::mcp::method;
 use crate::message::Kind;
 use crate::tape::Tape;
 use crate::tape::format::{TapeError, TapeHeader};
-use crate::tape::read::{StoredTape, TapeEntry};
+use crate::tape::read::{ReadWatch, StoredTape, TapeEntry};
 use crate::tape::redact::has_mark;
 
 /// Bytes that are read between two reports: a few of them a second.
@@ -39,29 +39,31 @@ impl PlayableTape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn open(path: &Path) -> Result<Self, TapeError> {
-        Self::open_part(path, &TapeSelection::default(), |_, _| ())
+        Ok(Self::open_part(path, &TapeSelection::default(), &|_, _| true)?.expect("nothing stops it"))
     }
 
-    /// Goes once through a tape file, which may be long, takes a part of it, and reports now and then how many bytes of how many are read.
+    /// Goes once through a tape file, which may be long, and takes a part of it. `None` where that was stopped.
     ///
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
-    pub fn open_part(path: &Path, part: &TapeSelection, report: impl FnMut(u64, u64)) -> Result<Self, TapeError> {
-        Self::open_together(&[path], part, report)
+    pub fn open_part(path: &Path, part: &TapeSelection, watch: &ReadWatch<'_>) -> Result<Option<Self>, TapeError> {
+        Self::open_together(&[path], part, watch)
     }
 
-    /// Goes once through tapes that were recorded at the same time; the first gives its name to all.
+    /// Goes once through tapes that were recorded at the same time; the first gives its name to all. `None` where that was stopped.
     ///
     /// # Errors
     /// Where one cannot be read at all, is no tape, or is one of a newer format.
     pub fn open_together<P: AsRef<Path>>(
         paths: &[P],
         part: &TapeSelection,
-        mut report: impl FnMut(u64, u64),
-    ) -> Result<Self, TapeError> {
+        watch: &ReadWatch<'_>,
+    ) -> Result<Option<Self>, TapeError> {
         let mut tapes = SourceTapes::open(paths)?;
         let mut reported = 0;
-        report(reported, tapes.length);
+        if !watch(reported, tapes.length) {
+            return Ok(None);
+        }
         tapes.begin();
         let mut builder = ScriptBuilder::default();
         let mut last = None;
@@ -79,14 +81,17 @@ impl PlayableTape {
             }
             let read = tapes.read();
             if read - reported >= REPORTED_EACH {
-                report(read, tapes.length);
+                if !watch(read, tapes.length) {
+                    return Ok(None);
+                }
                 reported = read;
             }
         }
         let troubles = tapes.troubles();
         let without_secrets = builder.without_secrets();
         let first = tapes.tapes.swap_remove(0);
-        Ok(Self { path: first.path, header: first.header, troubles, without_secrets, last, script: builder.script() })
+        let (path, header, script) = (first.path, first.header, builder.script());
+        Ok(Some(Self { path, header, troubles, without_secrets, last, script }))
     }
 
     /// These messages of a tape that was gone through, in their order, each with the place of its line; a message that is not as it

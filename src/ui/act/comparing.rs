@@ -78,8 +78,15 @@ fn open_tape(model: &mut Model, path: PathBuf, seq: Seq) {
     model.send(Command::OpenTape(path));
 }
 
-/// The two values line by line, strings as the text they are.
 fn both_values(value: &Difference, titles: &[String; 2]) -> Pager {
+    let title = format!("{}   - {}   + {}", value.path, titles[0], titles[1]);
+    let mut pager = Pager::new(title, values_text(value));
+    pager.is_diff = true;
+    pager
+}
+
+/// The two values line by line, strings as the text they are.
+pub(super) fn values_text(value: &Difference) -> String {
     let read = |value: &Option<String>| {
         let json = value.as_deref()?;
         Some(serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned()))
@@ -88,7 +95,7 @@ fn both_values(value: &Difference, titles: &[String; 2]) -> Pager {
         (Some(old), Some(new)) => diff_json(old.as_bytes(), new.as_bytes()),
         _ => Vec::new(),
     };
-    let text = if lines.is_empty() {
+    if lines.is_empty() {
         let one_sided =
             [(Sign::Removed, &value.expected), (Sign::Added, &value.got)].into_iter().flat_map(|(sign, value)| {
                 let text = value.as_deref().map_or_else(
@@ -100,8 +107,5 @@ fn both_values(value: &Difference, titles: &[String; 2]) -> Pager {
         signed_text(&one_sided.collect::<Vec<_>>())
     } else {
         signed_text(&lines)
-    };
-    let mut pager = Pager::new(format!("{}   - {}   + {}", value.path, titles[0], titles[1]), text);
-    pager.is_diff = true;
-    pager
+    }
 }

@@ -232,11 +232,12 @@ fn look(model: &mut Model, action: Action) {
 /// What is looked at on the other screens.
 fn look_elsewhere(model: &mut Model, action: Action) {
     match action {
-        Action::Play => tapes::play(model, false),
+        Action::Play => tapes::play(model),
         Action::StopPlay => model.send(Command::StopReplay),
         Action::Pace => model.tapes.next_speed(),
         Action::StepReplay => tapes::step(model),
         Action::NextFail => tapes::next_fail(model),
+        Action::ReadStep => tapes::read_step(model),
         Action::AcceptReply => tapes::accept_reply(model),
         Action::IgnorePaths => tapes::ignore_paths(model),
         Action::AskDelete => tapes::ask_delete(model),

@@ -1,8 +1,10 @@
 //! Opening tapes, and playing them.
 
+use super::comparing::values_text;
 use crate::event::{Command, Speed, TapeEdit};
-use crate::ui::model::popup::{Confirmation, Popup};
+use crate::ui::model::popup::{Confirmation, Pager, Popup};
 use crate::ui::model::prompt::PromptKind;
+use crate::ui::model::tapes_screen::ReplayRun;
 use crate::ui::model::{Model, Pane, ScreenKind};
 
 pub(super) fn open_tape(model: &mut Model, pane: Pane) {
@@ -18,8 +20,9 @@ pub(super) fn open_tape(model: &mut Model, pane: Pane) {
     }
 }
 
-pub(super) fn play(model: &mut Model, by_step: bool) {
+pub(super) fn play(model: &mut Model) {
     if let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) {
+        let by_step = model.tapes.by_step;
         // Who lets each message go needs no pace.
         let speed = if by_step { Speed::Max } else { model.tapes.speed };
         let ignore = model.tapes.ignored(&tape).to_vec();
@@ -30,13 +33,33 @@ pub(super) fn play(model: &mut Model, by_step: bool) {
 
 /// The next message goes now; where no tape is played, one is, step by step.
 pub(super) fn step(model: &mut Model) {
-    match &mut model.tapes.replay {
+    let selected = model.tapes.selected().map(|tape| tape.path.as_path());
+    let is_over = |replay: &ReplayRun| model.tapes.by_step && selected == Some(&replay.tape);
+    match &model.tapes.replay {
         Some(replay) if replay.runs() => {
-            replay.waiting = None;
+            model.tapes.replay.iter_mut().for_each(|replay| replay.waiting = None);
             model.send(Command::StepReplay);
         }
-        _ => play(model, true),
+        // One key too many would take away all that was found.
+        Some(replay) if is_over(replay) => {
+            model.notify("the replay has ended; `<tapes play>` plays it again, step by step");
+        }
+        _ => {
+            model.tapes.by_step = true;
+            play(model);
+        }
     }
+}
+
+/// The differences of the step in full.
+pub(super) fn read_step(model: &mut Model) {
+    let Some(step) = model.step() else { return };
+    let differences = step.differences.iter().map(|it| format!("{}\n{}", it.path, values_text(it)));
+    let excused = step.excused.iter().map(|it| format!("{}  {}, which does not count\n", it.path, it.kind));
+    let text = differences.chain(excused).collect::<Vec<_>>().join("\n");
+    let mut pager = Pager::new(format!("step {}   - expected   + got", step.step), text);
+    pager.is_diff = true;
+    model.popup = Some(Popup::Pager(pager));
 }
 
 pub(super) fn next_fail(model: &mut Model) {

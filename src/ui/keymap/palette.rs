@@ -223,6 +223,7 @@ impl Action {
             Self::Pace => "pace",
             Self::StepReplay => "send-next",
             Self::NextFail => "next-fail",
+            Self::ReadStep => "read-step",
             Self::AcceptReply => "accept-reply",
             Self::IgnorePaths => "ignore-paths",
             Self::AskDelete => "tape-delete",
@@ -250,8 +251,8 @@ impl Action {
             },
             Self::Page => "pager",
             Self::Suspend => "suspend",
-            _ => self.name_of_a_view(),
             Self::StopPipe => "pipe-stop",
+            _ => self.name_of_a_view(),
         }
     }
 

@@ -106,6 +106,7 @@ pub(crate) enum Action {
     Pace,
     StepReplay,
     NextFail,
+    ReadStep,
     AcceptReply,
     IgnorePaths,
     AskDelete,
@@ -323,7 +324,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "play it step by step; of a replay that waits, send the next message now",
     )
     .when(Model::can_step),
-    key(C::Tapes, &["m"], A::Pace, "pace", "pace of the next replay: flat out, as recorded, x2, x10"),
+    key(C::Tapes, &["m"], A::Pace, "pace", "pace of the next replay: flat out, as recorded, x2, x10, step by step"),
     key(C::Tapes, &["n"], A::NextFail, "next fail", "next step that failed").when(Model::has_fails),
     key(C::Tapes, &["R"], A::Type(PromptKind::TapeName), "rename", "give the tape another name")
         .when(|m| m.tapes.selected().is_some()),
@@ -353,6 +354,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "ignore what differs in the step when this tape is played, or no longer",
     )
     .when(Model::can_ignore),
+    key(C::Steps, &["v"], A::ReadStep, "read", "read all that differs in the step").when(Model::step_differs),
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
     // Two tapes side by side.
     key(C::Compare, &["enter"], A::Open, "open", "both values, or the second tape at this call")
@@ -639,8 +641,6 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Search, &["n"], A::SearchNext, "next", "next match").when(|m| m.search.is_some()),
     key(C::Search, &["N"], A::SearchPrevious, "previous", "match before").when(|m| m.search.is_some()),
     key(C::Search, &["esc"], A::EndSearch, "end search", "search no more").when(|m| m.search.is_some()),
-    // Everywhere.
-    key(C::Everywhere, &["1"], A::Screen(ScreenKind::Messages), "messages", "the live messages")
     // While a command reads a message.
     key(
         C::Piping,
@@ -650,6 +650,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "stop the command that reads the message, and all it started",
     )
     .when(Model::pipes),
+    // Everywhere.
+    key(C::Everywhere, &["1"], A::Screen(ScreenKind::Messages), "messages", "the live messages")
         .when(|m| m.screen != ScreenKind::Messages || m.tape.is_some()),
     key(C::Everywhere, &["2"], A::Screen(ScreenKind::Queue), "queue", "the hold queue")
         .when(|m| m.screen != ScreenKind::Queue),

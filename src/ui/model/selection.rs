@@ -224,6 +224,11 @@ impl Model {
         self.tapes.replay.as_ref()?.selected()
     }
 
+    /// Whether there is more to read of the chosen step than its line.
+    pub(crate) fn step_differs(&self) -> bool {
+        self.step().is_some_and(|step| !step.differences.is_empty() || !step.excused.is_empty())
+    }
+
     pub(crate) fn event_line(&self) -> Option<&LogLine> {
         self.log.selected()
     }

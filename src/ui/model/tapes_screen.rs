@@ -121,7 +121,11 @@ pub(crate) struct TapesScreen {
     /// The message to go to in the tape that was asked for.
     pub(crate) goal: Option<Seq>,
     pub(crate) replay: Option<ReplayRun>,
+    /// A tape that is read to be played, and how many of how many bytes are.
+    pub(crate) reading: Option<(PathBuf, u64, u64)>,
     pub(crate) speed: Speed,
+    /// The next replay waits before each message for a key.
+    pub(crate) by_step: bool,
     pub(crate) order: TapeOrder,
     /// The order is turned around.
     turned: bool,
@@ -133,8 +137,9 @@ impl Default for TapesScreen {
     fn default() -> Self {
         let (order, place) = (TapeOrder::default(), ListCursor::default());
         let (speed, depths, needs) = (Speed::Max, Vec::new(), TapeNeeds::default());
-        let (turned, ignored) = (false, HashMap::new());
-        Self { list: None, depths, needs, place, goal: None, replay: None, speed, order, turned, ignored }
+        let (by_step, turned, ignored) = (false, false, HashMap::new());
+        let (list, goal, replay, reading) = (None, None, None, None);
+        Self { list, depths, needs, place, goal, replay, reading, speed, by_step, order, turned, ignored }
     }
 }
 
@@ -251,6 +256,11 @@ impl ReplayRun {
         self.end.is_none()
     }
 
+    /// Whether a step passed only as what differs was ignored then.
+    pub(crate) fn passed_by_ignoring(step: &StepReport) -> bool {
+        step.verdict == StepVerdict::Pass && step.excused.iter().any(|it| it.kind == IGNORED)
+    }
+
     pub(crate) fn count(&self, verdict: StepVerdict) -> usize {
         self.reports.iter().filter(|report| report.verdict == verdict).count()
     }
@@ -356,8 +366,9 @@ impl TapesScreen {
         self.list.as_ref()?.iter().find(|tape| tape.path == path).map(|tape| tape.started)
     }
 
+    /// A tape is played, or read for that.
     pub(crate) fn running(&self) -> bool {
-        self.replay.as_ref().is_some_and(ReplayRun::runs)
+        self.reading.is_some() || self.replay.as_ref().is_some_and(ReplayRun::runs)
     }
 
     /// The message that the replay which runs has not let go.
@@ -380,8 +391,14 @@ impl TapesScreen {
         paths.sort_unstable();
         paths.dedup();
         if step.differences.is_empty() {
+            let excused = || step.excused.iter().filter(|it| it.kind == IGNORED);
             paths = self.ignored(&replay.tape).to_vec();
-            paths.retain(|path| step.excused.iter().any(|it| it.kind == IGNORED && covers(path, &it.path)));
+            paths.retain(|path| excused().any(|it| covers(path, &it.path)));
+            if paths.is_empty() {
+                // They count again, and may be ignored once more.
+                paths = excused().filter_map(|it| Some(it.path.parse::<JsonPath<'_>>().ok()?.pattern())).collect();
+                paths.dedup();
+            }
         }
         paths
     }
@@ -406,7 +423,11 @@ impl TapesScreen {
     }
 
     pub(crate) fn on_event(&mut self, event: ReplayEvent, now: Timestamp) {
+        if !matches!(event, ReplayEvent::Accepted { .. }) {
+            self.reading = None;
+        }
         match (event, &mut self.replay) {
+            (ReplayEvent::Reading { tape, read, of }, _) => self.reading = Some((tape, read, of)),
             (ReplayEvent::Started { tape, target, steps }, _) => {
                 let (reports, place) = (Vec::new(), ListCursor::default());
                 let (end, waiting, unfollowed, accepted) = (None, None, false, HashSet::new());
@@ -416,6 +437,8 @@ impl TapesScreen {
             (ReplayEvent::Waiting(wait), Some(replay)) => replay.waiting = Some(ShownWait::of(wait, now)),
             (ReplayEvent::Step(report), Some(replay)) => replay.step(report),
             (ReplayEvent::Finished(summary), Some(replay)) => replay.end = Some(Ok(summary)),
+            // One that did not begin takes nothing from the one before.
+            (ReplayEvent::Failed { .. }, Some(replay)) if !replay.runs() => {}
             (ReplayEvent::Failed { why }, Some(replay)) => replay.end = Some(Err(why)),
             // Another may have begun while a large tape was rewritten.
             (ReplayEvent::Accepted { tape, request, .. }, Some(replay)) if tape == replay.tape => {
@@ -426,16 +449,18 @@ impl TapesScreen {
     }
 
     pub(crate) fn next_speed(&mut self) {
-        self.speed = match self.speed {
-            Speed::Max => Speed::Times(1.0),
-            Speed::Times(times) if times < 2.0 => Speed::Times(2.0),
-            Speed::Times(times) if times < 10.0 => Speed::Times(10.0),
-            Speed::Times(_) => Speed::Max,
+        (self.speed, self.by_step) = match self.speed {
+            _ if self.by_step => (Speed::Max, false),
+            Speed::Max => (Speed::Times(1.0), false),
+            Speed::Times(times) if times < 2.0 => (Speed::Times(2.0), false),
+            Speed::Times(times) if times < 10.0 => (Speed::Times(10.0), false),
+            Speed::Times(_) => (Speed::Max, true),
         };
     }
 
     pub(crate) fn speed_words(&self) -> String {
         match self.speed {
+            _ if self.by_step => "step by step".to_owned(),
             Speed::Max => "flat out".to_owned(),
             Speed::Times(times) => format!("x{times}"),
         }

@@ -175,6 +175,71 @@ fn paths_that_differ_are_ignored_until_they_count_again() {
     assert!(ignored(rig.press("i").commands().pop()).is_empty());
     let picture = rig.picture();
     assert!(picture.contains("counts again: .result.content[*].text") && !picture.contains("ignores 1"), "{picture}");
+    assert!(picture.contains("passed, as what differs was ignored; it counts from here on"), "{picture}");
+    // And ignored once more.
+    assert_eq!(ignored(rig.press("i").commands().pop()), [".result.content[*].text"]);
+    assert!(rig.picture().contains("as recorded, but for what changes from run to run"), "{}", rig.picture());
+}
+
+#[test]
+fn step_too_many_after_the_end_takes_nothing_away() {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    rig.on_event(Event::Tapes(super::rig::tapes()));
+    let is_by_step = |rig: &mut Rig, key: &str| match rig.press(key).commands().pop() {
+        Some(Command::Replay { by_step, .. }) => Some(by_step),
+        _ => None,
+    };
+    assert_eq!(is_by_step(&mut rig, "s"), Some(true));
+    let summary = ReplaySummary { passed: 3, failed: 1, ..ReplaySummary::default() };
+    for event in super::pictures::replay().into_iter().chain([ReplayEvent::Finished(summary)]) {
+        rig.on_event(Event::Replay(event));
+    }
+    rig.commands();
+    assert_eq!(is_by_step(&mut rig, "s"), None);
+    let picture = rig.picture();
+    assert!(picture.contains("the replay has ended; `space` plays it again, step by step"), "{picture}");
+    assert!(picture.contains("250 ms"), "what differs is still there: {picture}");
+    assert_eq!(is_by_step(&mut rig, "space"), Some(true));
+    // At a pace, where that is asked for; and of another tape it is the first step.
+    assert_eq!(is_by_step(&mut rig, "m space"), Some(false));
+    assert_eq!(is_by_step(&mut rig, "j s"), Some(true));
+}
+
+#[test]
+fn step_is_read_in_full() {
+    let mut rig = failed_step();
+    rig.press("v");
+    let picture = rig.picture();
+    for expected in ["step 3   - expected   + got", ".result.content[0].text", "- 250 ms", "+ 300 ms"] {
+        assert!(picture.contains(expected), "no `{expected}` in {picture}");
+    }
+}
+
+#[test]
+fn step_that_was_accepted_has_not_failed_in_the_last_word() {
+    let mut rig = failed_step();
+    let tape = rig.model.tapes.replay.as_ref().unwrap().tape.clone();
+    rig.on_event(Event::Replay(ReplayEvent::Accepted { tape, request: Seq(3), values: 1, left: Vec::new() }));
+    let summary = ReplaySummary { passed: 3, failed: 1, ..ReplaySummary::default() };
+    rig.on_event(Event::Replay(ReplayEvent::Finished(summary)));
+    assert!(rig.picture().contains("replay done: 3 passed, 0 failed, 1 accepted"), "{}", rig.picture());
+}
+
+#[test]
+fn large_tape_says_how_far_it_is_read_and_is_left_there() {
+    let mut rig = failed_step();
+    rig.on_event(Event::Replay(ReplayEvent::Finished(ReplaySummary::default())));
+    rig.model.notice = None;
+    let tape = Path::new("/tapes/large.tape.jsonl");
+    rig.on_event(Event::Replay(ReplayEvent::Reading { tape: tape.into(), read: 430 << 20, of: 1 << 30 }));
+    let picture = rig.picture();
+    assert!(picture.contains("large is read to be played: 41% of 1.0G; `space` stops that"), "{picture}");
+    assert!(matches!(rig.press("q space").commands().pop(), Some(Command::StopReplay)));
+    rig.on_event(Event::Replay(ReplayEvent::Failed { why: "it was stopped".to_owned() }));
+    let picture = rig.picture();
+    assert!(picture.contains("replay failed: it was stopped") && !picture.contains("is read"), "{picture}");
+    assert!(picture.contains("done in"), "the one before is as it was: {picture}");
 }
 
 /// What is new in a world after the one of `busy`.

@@ -11,6 +11,7 @@ use super::prompt::search_words;
 use crate::text;
 use crate::ui::keymap::{hints, way_out, with_keys};
 use crate::ui::model::Model;
+use crate::ui::model::tapes_screen::tape_title;
 use crate::ui::theme::Role;
 
 /// Cells of keys that stand beside what is said, if it is to stand beside them.
@@ -39,7 +40,7 @@ pub(super) fn draw_above(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn notice(model: &Model) -> Option<(String, Role)> {
-    let Some(notice) = &model.notice else { return piping(model) };
+    let Some(notice) = &model.notice else { return piping(model).or_else(|| reading(model)) };
     let text = with_keys(&model.settings.keys, &notice.text);
     Some((text::sanitize(&text).into_owned(), if notice.grave { Role::Held } else { Role::Accent }))
 }
@@ -54,6 +55,15 @@ fn piping(model: &Model) -> Option<(String, Role)> {
             format!("`{command}` runs, {age}: {}", with_keys(&model.settings.keys, "`<piping pipe-stop>` stops it"))
         }
     };
+    Some((words, Role::Accent))
+}
+
+/// How far a large tape is read that is to be played.
+fn reading(model: &Model) -> Option<(String, Role)> {
+    let (tape, read, of) = model.tapes.reading.as_ref()?;
+    let (name, percent) = (tape_title(tape), (read * 100).checked_div(*of).unwrap_or(100).min(100));
+    let key = with_keys(&model.settings.keys, "`<tapes stop>` stops that");
+    let words = format!("{} is read to be played: {percent}% of {}; {key}", text::sanitize(&name), text::size(*of));
     Some((words, Role::Accent))
 }
 

@@ -274,6 +274,9 @@ fn draw_differences(
         (Some(_), StepVerdict::Fail) if model.tapes.is_settled() => &settled,
         (Some(why), _) => why.as_str(),
         (None, StepVerdict::Pass) if step.excused.is_empty() => "as recorded",
+        (None, _) if ReplayRun::passed_by_ignoring(step) && !model.tapes.is_settled() => {
+            "passed, as what differs was ignored; it counts from here on"
+        }
         (None, StepVerdict::Pass) => "as recorded, but for what changes from run to run",
         (None, _) => "nothing to compare",
     };
@@ -286,7 +289,8 @@ fn draw_differences(
     let room = usize::from(area.height).saturating_sub(from + 2);
     if let Some(unseen) = lines.len().checked_sub(room).filter(|unseen| *unseen > 0) {
         lines.truncate(room.saturating_sub(1));
-        lines.push(styled(model, Role::Dim, format!(" .. {}", text::counted(unseen + 1, "more line"))).into());
+        let more = format!(" .. {}: `<steps read-step>` shows all", text::counted(unseen + 1, "more line"));
+        lines.push(styled(model, Role::Dim, with_keys(&model.settings.keys, &more)).into());
     }
     for (at, line) in lines.into_iter().enumerate() {
         put(frame, area, from + 2 + at, line);
