@@ -8,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::linting::LiveLint;
+use super::serving::ServedTapes;
 use crate::event::Event;
 use crate::event::figures::{LintFigures, PoolFigures};
 use crate::intercept::breakpoints::Breakpoints;
@@ -31,13 +32,17 @@ pub(super) fn meter(
     rules: &RuleBook,
     breakpoints: &Breakpoints,
     lint: Option<LiveLint>,
+    served: &ServedTapes,
 ) -> Arc<Meter> {
     let metrics = mounts.proxy().metrics().clone();
     let (mounts, same, judged) = (mounts.clone(), mounts.clone(), lint.clone());
     let (rules, breakpoints) = (rules.clone(), breakpoints.clone());
     let found = move || judged.as_ref().map(LiveLint::figures).unwrap_or_default();
-    let changes = move || [changes(&same), lint.as_ref().map(LiveLint::changes).unwrap_or_default()].concat();
-    Meter::new(metrics, changes, move || Gauges { lint: found(), ..gauges(&mounts, &rules, &breakpoints) })
+    let (served, same_served) = (served.clone(), served.clone());
+    let judged = move || lint.as_ref().map(LiveLint::changes).unwrap_or_default();
+    let changes = move || [changes(&same), judged(), same_served.changes()].concat();
+    let gauges = move || Gauges { lint: found(), served: served.list(), ..gauges(&mounts, &rules, &breakpoints) };
+    Meter::new(metrics, changes, gauges)
 }
 
 /// Changes with the sessions, holds, children and the journal.
@@ -70,6 +75,7 @@ fn gauges(mounts: &Mounts, rules: &RuleBook, breakpoints: &Breakpoints) -> Gauge
         rules: rules.current().status(),
         rule_faults: rules.faults(),
         breakpoints: breakpoints.status(),
+        served: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ mod annotations;
 mod aside;
 mod figures;
 pub(crate) mod fork;
+mod front;
 mod linting;
 mod other_upstreams;
 mod own_calls;
@@ -11,6 +12,7 @@ mod points;
 pub(crate) mod replays;
 mod rewind;
 mod rules;
+mod serving;
 mod shutdown;
 mod tapes;
 
@@ -20,21 +22,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use axum::body::Body;
-use http::Request;
-use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::annotations::ClosedTapes;
 use self::aside::KeptPatient;
+use self::front::{FrontError, FrontRules};
 use self::other_upstreams::OtherUpstreams;
 use self::own_calls::OwnCalls;
 use self::points::PointKeeper;
 use self::replays::LatestReplay;
 use self::rules::RuleFollower;
+use self::serving::ServedTapes;
 use crate::auth::{self, Auth, AuthError};
 use crate::clock::Clock;
 use crate::control::registry::{Registry, RegistryEntry};
@@ -50,12 +50,8 @@ use crate::limits::{self, LimitError, Limits};
 use crate::lint;
 use crate::message::Message;
 use crate::metrics::Meter;
-use crate::net::serve::serve_on;
-use crate::net::workers::Workers;
 use crate::otlp;
 use crate::proxy::front::access::Admission;
-use crate::proxy::front::http::HttpFront;
-use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::routes::{MountError, MountSpec, Mounts};
 use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::{Proxy, Stop, error};
@@ -165,10 +161,8 @@ impl Settings {
 /// Why a core did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum CoreStartError {
-    #[error("cannot listen on {address}: {why}; `--listen` takes another address, port 0 a free one")]
-    CannotListen { address: SocketAddr, why: std::io::Error },
-    #[error("`--allow-host` and `--allow-origin`: {0}")]
-    Names(String),
+    #[error(transparent)]
+    Front(#[from] FrontError),
     #[error("{0}")]
     Rules(String),
     #[error("breakpoint {0}")]
@@ -206,8 +200,8 @@ pub struct Core {
     shadow: Option<Shadow>,
     limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
-    /// What runs on connections of clients, for as long as the core is there.
-    _workers: Option<Arc<Workers>>,
+    /// With what runs on connections of clients, for as long as the core is there.
+    _front: Arc<FrontRules>,
     stop_accepting: CancellationToken,
     stop: Stop,
 }
@@ -245,22 +239,24 @@ struct Hands {
     rules: mpsc::UnboundedSender<RuleCommand>,
     others: Arc<OtherUpstreams>,
     points: PointKeeper,
+    served: ServedTapes,
+    front: Arc<FrontRules>,
 }
 
 impl Hands {
     fn new(
         rules: RuleFollower,
-        breakpoints: Breakpoints,
-        kept_in: Option<PathBuf>,
+        (breakpoints, kept_in): (Breakpoints, Option<PathBuf>),
         meter: &Arc<Meter>,
         mounts: &Arc<Mounts>,
+        (served, front): (ServedTapes, Arc<FrontRules>),
     ) -> Result<Self, CoreStartError> {
         let journal = mounts.proxy().journal();
         rules.book().act_with(aside::actor(mounts));
         let others = OtherUpstreams::asked_by(rules.book(), mounts);
         let rules = rules.follow(meter.clone(), journal.clone())?;
         let points = PointKeeper::new(breakpoints.clone(), kept_in, meter.clone(), journal.clone());
-        Ok(Self { breakpoints, rules, others, points })
+        Ok(Self { breakpoints, rules, others, points, served, front })
     }
 }
 
@@ -271,7 +267,7 @@ impl Operator {
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let (answer, asked) = oneshot::channel();
         let (listing, replay, comparer) = <(CancellationToken, CancellationToken, TapeComparer)>::default();
-        let Hands { breakpoints, rules, others, points } = hands;
+        let Hands { breakpoints, rules, others, points, served, front } = hands;
         let (quitting, hurrying) = (quit.clone(), hurry.clone());
         let executor = Executor {
             mounts,
@@ -284,6 +280,8 @@ impl Operator {
             latest: LatestReplay::default(),
             playing: None,
             comparer,
+            served,
+            front,
             closed_tapes: ClosedTapes::default(),
             annotating: Vec::new(),
             own_calls: OwnCalls::default(),
@@ -305,7 +303,10 @@ impl Core {
         let (breakpoints, notes) = holding(settings.hold, settings.filters)?;
         let auth = Auth::new(settings.auth, settings.clock.clone())?;
         let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
-        let door = listen(settings.listen, &settings.allow_hosts, &settings.allow_origins).await?;
+        let admission = Admission { auth, limits: limits.clone(), lenient: settings.lenient };
+        let names = (settings.allow_hosts, settings.allow_origins);
+        let front = FrontRules::new(admission, names, settings.max_body, settings.keep_alive);
+        let door = front.listen_where(settings.listen).await?;
         let recorder = settings.tapes.clone().map(|dir| Recorder::new(dir).redacting(settings.redact));
         let (journal, journal_thread) = Journal::start(recorder);
         let export = open_export(settings.otlp, &journal)?;
@@ -322,8 +323,10 @@ impl Core {
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
         announce(&mounts, &breakpoints, notes, &url)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
-        let meter = figures::meter(&mounts, rules.book(), &breakpoints, judging);
-        let hands = Hands::new(rules, breakpoints.clone(), settings.breakpoints.file, &meter, &mounts)?;
+        let served = ServedTapes::default();
+        let meter = figures::meter(&mounts, rules.book(), &breakpoints, judging, &served);
+        let points = (breakpoints.clone(), settings.breakpoints.file);
+        let hands = Hands::new(rules, points, &meter, &mounts, (served, front.clone()))?;
         let operator = Operator::start(mounts.clone(), hands, settings.tape_library);
         let stage = control::ControlledTapline {
             meter: meter.clone(),
@@ -335,12 +338,7 @@ impl Core {
             started,
         };
         let control = open_control(settings.control, stage).await?;
-        let admission = Admission { auth, limits: limits.clone(), lenient: settings.lenient };
-        let serve = |FrontDoor { listener, origin_check, workers, .. }| {
-            let front = HttpFront::new(mounts.clone(), origin_check, admission, settings.max_body, settings.keep_alive);
-            (tokio::spawn(serve_clients(workers.clone(), listener, front, stop_accepting.clone())), workers)
-        };
-        let (server, workers) = door.map(serve).unzip();
+        let server = door.map(|door| front.open(mounts.clone(), door, stop_accepting.clone()));
         maintain_sessions(&mounts);
         Ok(Self {
             figures: FigureTask::start(meter, journal.clone()),
@@ -356,7 +354,7 @@ impl Core {
             shadow,
             limits,
             server,
-            _workers: workers,
+            _front: front,
             stop_accepting,
             stop,
         })
@@ -490,40 +488,6 @@ async fn open_control(
     }
 }
 
-/// Where clients come in.
-struct FrontDoor {
-    listener: TcpListener,
-    address: SocketAddr,
-    origin_check: OriginCheck,
-    workers: Arc<Workers>,
-}
-
-/// Listens for clients that know us by names of ours or one of `hosts`, pages of `origins` among them.
-async fn listen(
-    address: Option<SocketAddr>,
-    hosts: &[String],
-    origins: &[String],
-) -> Result<Option<FrontDoor>, CoreStartError> {
-    let Some(address) = address else { return Ok(None) };
-    let cannot_listen = |why| CoreStartError::CannotListen { address, why };
-    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
-    let origin_check = OriginCheck::new(address).allowing(hosts, origins).map_err(CoreStartError::Names)?;
-    let workers = Workers::start().map(Arc::new).map_err(cannot_listen)?;
-    Ok(Some(FrontDoor { listener, address, origin_check, workers }))
-}
-
-async fn serve_clients(
-    workers: Arc<Workers>,
-    listener: TcpListener,
-    front: HttpFront,
-    stop_accepting: CancellationToken,
-) {
-    let front = Arc::new(front);
-    let answer = move |client, request: Request<Incoming>| front.clone().handle(client, request.map(Body::new));
-    serve_on(&workers, listener, answer, &stop_accepting).await;
-}
-
 fn release(on_quit: OnQuit) -> Decision {
     match on_quit {
         OnQuit::Forward => Decision::Forward,
@@ -544,6 +508,8 @@ struct Executor {
     /// What is played of a tape, until it has told its end.
     playing: Option<JoinHandle<()>>,
     comparer: TapeComparer,
+    served: ServedTapes,
+    front: Arc<FrontRules>,
     closed_tapes: ClosedTapes,
     /// What is being written to them.
     annotating: Vec<JoinHandle<()>>,
@@ -561,6 +527,7 @@ impl Executor {
         self.listing.cancel();
         self.replay.cancel();
         self.comparer.stop();
+        self.served.stop_accepting();
         for written in std::mem::take(&mut self.annotating) {
             // However it ended.
             let _ = written.await;
@@ -617,10 +584,12 @@ impl Executor {
             | Command::CompareTapes(_)
             | Command::TendTape { .. }
             | Command::Annotate(_)
-            | Command::Replay { .. }
+            | Command::Replay(_)
             | Command::StepReplay
             | Command::IgnoreInReplay { .. }
             | Command::AcceptReply { .. }
+            | Command::Serve(_)
+            | Command::StopServing(_)
             | Command::Fork(_)
             | Command::Rewind(_) => self.carry_out_with_tapes(command),
             Command::StopReplay => self.replay.cancel(),

@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::envelope::{Author, Seq, SessionId, Via};
-use crate::event::{Origin, Speed};
+use crate::event::{Origin, ReplayRequest};
 use crate::json::PathPattern;
 use crate::proxy::exchange::Connection;
 use crate::proxy::sessions::SessionTable;
 use crate::tape::accept::LiveReply;
 use crate::tape::compare::Rules;
-use crate::tape::play::{ClientConnection, PlayOptions, StepGate};
+use crate::tape::play::{ClientConnection, OnFailure, PlayOptions, StepGate};
 use crate::upstream::UpstreamError;
 
 /// Begins a session of which a tape is the client.
@@ -62,13 +62,14 @@ impl LatestReplay {
     }
 
     /// How it is to be played, and what is to be called whenever a step is told.
-    pub(super) fn options(&self, speed: Speed, by_step: bool) -> (PlayOptions, impl FnMut() + Send + use<>) {
+    pub(super) fn options(&self, asked: &ReplayRequest) -> (PlayOptions, impl FnMut() + Send + use<>) {
         let ((replies, mut replied), kept) = (mpsc::unbounded_channel(), self.replies.clone());
         let ignored = self.ignored.subscribe();
-        let rules = Rules { ignore: ignored.borrow().clone(), ..Rules::default() };
-        let steps = Some(StepGate { go: self.go.clone(), is_for_each: by_step });
-        let (ignored, replies) = (Some(ignored), Some(replies));
-        let options = PlayOptions { speed, steps, rules, ignored, replies, ..PlayOptions::default() };
+        let rules = Rules { ignore: ignored.borrow().clone(), volatile: asked.volatile, ..Rules::default() };
+        let steps = Some(StepGate { go: self.go.clone(), is_for_each: asked.by_step });
+        let (speed, ignored, replies) = (asked.speed, Some(ignored), Some(replies));
+        let on_failure = if asked.stops_at_failure { OnFailure::Stop } else { OnFailure::GoOn };
+        let options = PlayOptions { speed, steps, rules, on_failure, ignored, replies, ..PlayOptions::default() };
         let keep = move || {
             while let Ok(reply) = replied.try_recv() {
                 kept.lock().keep(reply);

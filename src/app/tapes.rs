@@ -11,7 +11,9 @@ use super::Executor;
 use super::replays::{self, LatestReplay};
 use crate::control::recorder_elsewhere;
 use crate::envelope::Seq;
-use crate::event::{AnnotateRequest, Command, Event, Level, LogLine, ReplayEvent, Speed, TapeEdit, TapeInfo};
+use crate::event::{
+    AnnotateRequest, Command, Event, Level, LogLine, ReplayEvent, ReplayRequest, ServeRequest, TapeEdit, TapeInfo,
+};
 use crate::journal::Journal;
 use crate::json::{PathPattern, PathPatternError};
 use crate::proxy::front::routes::{Mount, Mounts};
@@ -47,9 +49,7 @@ pub(super) async fn read_part(
     let (journal, stop) = (journal.clone(), stop.clone());
     let read = tokio::task::spawn_blocking(move || {
         let watch = |read, of| {
-            if read > 0 {
-                journal.publish(Event::Replay(ReplayEvent::Reading { tape: tape.clone(), read, of }));
-            }
+            journal.publish(Event::Replay(ReplayEvent::Reading { tape: tape.clone(), read, of }));
             !stop.is_cancelled()
         };
         PlayableTape::open_part(&tape, &part, &watch)
@@ -74,10 +74,12 @@ impl Executor {
             Command::CompareTapes(tapes) => self.compare_tapes(tapes),
             Command::Annotate(request) => self.annotate(request),
             Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
-            Command::Replay { tape, speed, by_step, ignore } => self.play(tape, (speed, by_step), &ignore),
+            Command::Replay(asked) => self.play(asked),
             Command::StepReplay => self.latest.step(),
             Command::IgnoreInReplay { tape, paths } => self.latest.ignore(&tape, self.patterns(&paths)),
             Command::AcceptReply { tape, request } => self.accept_reply(tape, request),
+            Command::Serve(asked) => self.serve(asked),
+            Command::StopServing(tape) => self.stop_serving(tape),
             Command::Fork(asked) => self.fork(asked),
             Command::Rewind(asked) => self.rewind(asked),
             _ => {}
@@ -186,9 +188,10 @@ impl Executor {
         }));
     }
 
-    fn play(&mut self, path: PathBuf, (speed, by_step): (Speed, bool), ignore: &[String]) {
-        self.latest = LatestReplay::of(path.clone(), self.patterns(ignore));
-        let (options, mut keep) = self.latest.options(speed, by_step);
+    fn play(&mut self, asked: ReplayRequest) {
+        self.latest = LatestReplay::of(asked.tape.clone(), self.patterns(&asked.ignore));
+        let (options, mut keep) = self.latest.options(&asked);
+        let path = asked.tape;
         self.play_next(move |mounts, stop| async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
@@ -202,6 +205,17 @@ impl Executor {
             };
             play(tape, replays::connect(mount.table(), |_| ()), options, report, stop).await;
         });
+    }
+
+    fn serve(&self, asked: ServeRequest) {
+        let ignore = self.patterns(&asked.ignore);
+        let (served, front, mounts) = (self.served.clone(), self.front.clone(), self.mounts.clone());
+        tokio::spawn(async move { served.serve(&front, &mounts, asked, ignore).await });
+    }
+
+    fn stop_serving(&self, tape: PathBuf) {
+        let (served, mounts) = (self.served.clone(), self.mounts.clone());
+        tokio::spawn(async move { served.end(&mounts, &tape).await });
     }
 
     /// Those that are paths; of another it is said.

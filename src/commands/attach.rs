@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 
 use super::observe::{is_screen_possible, say_why_no_screen};
+use super::tape::write_form;
 use crate::cli::{AttachArgs, LogFormat};
 use crate::config::keys::ConfigKeys;
 use crate::config::options::screen_memory;
@@ -39,7 +40,11 @@ pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitC
         let memory = screen_memory(args.memory, keys);
         let settings = screen_settings(args.ascii.unwrap_or(false), color, keys.theme.unwrap_or_default(), memory);
         let settings = ui::Settings { keys: keys.key_choice(), columns: keys.list_columns(), ..settings };
-        return show(hub, ui::Settings { attached: true, filters, archive: Some(archive), ..settings }).await;
+        return show(
+            hub,
+            ui::Settings { attached: true, filters, archive: Some(archive), tape_writer: Some(write_form), ..settings },
+        )
+        .await;
     }
     say_why_no_screen(headless);
     print(hub, &args).await

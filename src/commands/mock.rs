@@ -31,10 +31,8 @@ use crate::tape::mock::{
     LiveValues, MockFallback, MockOptions, MockOrder, MockRepeats, MockTally, MockedFields, MutationPlan, OpenUpstream,
     TapeMock,
 };
-use crate::upstream::pool::{self, Pool, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::stdio::CommandLine;
-use crate::upstream::target::Target;
 
 /// Of this machine, and whichever is free.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -169,9 +167,7 @@ fn settings(
     launched_by: LaunchedBy,
     config: &Config,
 ) -> Result<(Settings, WatchOptions), ExitError> {
-    let server = mock.clone();
-    let kept = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
-    let target = Target::Command(Pool::embedded(server, kept));
+    let target = mock.target();
     let name = short_name(&target.label());
     let (common, watching) = core_settings(args.common, vec![MountSpec::sole(target)], &name, launched_by, config)?;
     let front = FrontOptions::of(args.front, &config.keys);

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use super::doctor::clients_found;
+use super::tape::write_form;
 use crate::app::{Core, Settings};
 use crate::cli::{LogFormat, is_terminal_dumb};
 use crate::config::Config;
@@ -100,8 +101,15 @@ async fn watch_screen(core: Core, signals: Signals, args: &WatchOptions) -> Resu
     let settings = screen_settings(args.ascii, args.color, args.theme, args.memory);
     let history = if args.record { settings.history.clone() } else { None };
     let hints = paste_hints();
-    let settings =
-        ui::Settings { on_quit, filters: args.filters.clone(), history, hints, archive: Some(archive), ..settings };
+    let settings = ui::Settings {
+        on_quit,
+        filters: args.filters.clone(),
+        history,
+        hints,
+        archive: Some(archive),
+        tape_writer: Some(write_form),
+        ..settings
+    };
     let settings = ui::Settings {
         keys: args.keys.clone(),
         columns: args.columns.clone(),

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 
 use super::observe::{greeting, has_screen, observe, print_shadow_counts, report_config, start_core};
 use super::setup::{LaunchedBy, absent_program, behind_front_door, core_settings, default_name, pool_settings, target};
+use super::tape::write_form;
 use crate::app::Core;
 use crate::cli::{LogFormat, RunArgs};
 use crate::config::Config;
@@ -73,6 +74,7 @@ async fn watch_all(
     let settings = ui::Settings {
         on_quit,
         archive: Some(archive),
+        tape_writer: Some(write_form),
         keys: args.keys.clone(),
         columns: args.columns.clone(),
         patience: args.patience.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BreakpointStatus, RuleStatus, Timestamp};
+use super::{BreakpointStatus, RuleStatus, ServedTape, Timestamp};
 use crate::envelope::{Direction, SessionId};
 use crate::mcp::method;
 
@@ -44,6 +44,8 @@ pub struct Figures {
     /// What is wrong with files of rules that have changed, a line each: until then the rules stay as they were.
     pub rule_faults: Vec<String>,
     pub breakpoints: Vec<BreakpointStatus>,
+    /// The tapes that answer clients.
+    pub served: Vec<ServedTape>,
 }
 
 /// Messages in one direction.
@@ -319,6 +321,7 @@ impl Figures {
         self.rules.extend(other.rules.iter().cloned());
         self.rule_faults.extend(other.rule_faults.iter().cloned());
         self.breakpoints.extend(other.breakpoints.iter().cloned());
+        self.served.extend(other.served.iter().cloned());
         self.journal.waiting += other.journal.waiting;
         self.journal.refused += other.journal.refused;
         self.retried += other.retried;

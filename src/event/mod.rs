@@ -11,9 +11,12 @@ mod lint;
 mod points;
 mod replay;
 mod rules;
+mod serving;
 mod shadow;
+mod speed;
 mod standing;
 mod tape_diff;
+mod tape_form;
 mod tape_part;
 
 use std::path::{Path, PathBuf};
@@ -30,11 +33,16 @@ pub use branch::{BranchedSession, ForkRequest, RewindRequest, TapeParent, branch
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
 pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus, HoldDeadline};
-pub use replay::{Difference, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait};
+pub use replay::{
+    Difference, Excused, ReplayEvent, ReplayRequest, ReplaySummary, StepReport, StepVerdict, StepWait, Volatile,
+};
 pub use rules::{RuleCommand, RuleStatus};
+pub use serving::{MockOrder, MockRepeats, ServeRequest, ServedTape};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
+pub use speed::Speed;
 pub use standing::{CallStanding, ChildStanding, ExamineRequest, ProcessStanding, ProcessState, StreamStanding};
 pub use tape_diff::{CallChange, ChangeKind, DefinitionChange, TapeComparison, TapeDiff, TimingChange};
+pub use tape_form::TapeForm;
 pub use tape_part::{ReadAhead, TapePart};
 
 pub use ending::{EndStep, Progress};
@@ -189,16 +197,7 @@ pub enum Command {
     /// Notes something of messages, on their tapes as well; [`Event::Annotated`] tells of those that are shown live.
     Annotate(AnnotateRequest),
     /// Plays a tape as the client against the running upstream.
-    Replay {
-        tape: PathBuf,
-        speed: Speed,
-        /// Each message waits for [`Command::StepReplay`].
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        by_step: bool,
-        /// Paths of reply values that are not compared.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        ignore: Vec<String>,
-    },
+    Replay(ReplayRequest),
     /// Has the replay of a tape ignore these paths from the next reply on, and no others.
     IgnoreInReplay {
         tape: PathBuf,
@@ -212,6 +211,9 @@ pub enum Command {
     /// Sends the message now that a replay waits to send.
     StepReplay,
     StopReplay,
+    /// Has a tape answer clients, at an address that [`Figures::served`] tells.
+    Serve(ServeRequest),
+    StopServing(PathBuf),
     /// Plays a tape to a message against the running upstream, and leaves the session open.
     Fork(ForkRequest),
     /// Tells everything again, for a screen that lost events or came late.
@@ -422,14 +424,6 @@ pub enum OnQuit {
     Forward,
     /// Requests are answered with an error that says tapline ended.
     Fail,
-}
-
-/// How fast a tape is played.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Speed {
-    /// The recorded pauses, divided by this.
-    Times(f64),
-    Max,
 }
 
 /// A tape in the catalogue.

@@ -4,7 +4,47 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::speed::Speed;
 use crate::envelope::{Seq, SessionId};
+
+/// The wish that a tape is played as the client against the running upstream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplayRequest {
+    pub tape: PathBuf,
+    pub speed: Speed,
+    /// Each message waits for [`StepReplay`](super::Command::StepReplay).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_step: bool,
+    /// Paths of reply values that are not compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
+    #[serde(default)]
+    pub volatile: Volatile,
+    /// Nothing is played after the first step that fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stops_at_failure: bool,
+}
+
+impl ReplayRequest {
+    /// Flat out, to the end, with all that counts as a rule.
+    pub fn of(tape: PathBuf) -> Self {
+        let (ignore, volatile) = (Vec::new(), Volatile::default());
+        Self { tape, speed: Speed::Max, by_step: false, ignore, volatile, stops_at_failure: false }
+    }
+}
+
+/// Whether values that change from run to run count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Volatile {
+    /// Two timestamps are the same, two uuids are, and so on; a uuid and the word `none` are not.
+    #[default]
+    Normalised,
+    /// Every byte of a value counts.
+    Exact,
+    /// Which members there are and of which types counts, no value does.
+    Shape,
+}
 
 /// How a replay goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use crate::envelope::{Author, Direction, Envelope, Outcome};
 use crate::event::figures::{
     EndpointFigures, Figures, Flow, JournalLoad, LintFigures, Outcomes, PoolFigures, SessionFigures,
 };
-use crate::event::{BreakpointStatus, RuleStatus, Timestamp};
+use crate::event::{BreakpointStatus, RuleStatus, ServedTape, Timestamp};
 use crate::mcp::error_code::ErrorCode;
 use crate::message::{Kind, Message};
 pub use endpoint::RequestTimer;
@@ -247,6 +247,7 @@ pub struct Gauges {
     pub rules: Vec<RuleStatus>,
     pub rule_faults: Vec<String>,
     pub breakpoints: Vec<BreakpointStatus>,
+    pub served: Vec<ServedTape>,
 }
 
 /// Reads all figures when they are asked for.
@@ -290,9 +291,23 @@ impl Meter {
     }
 
     fn read(&self, gauges: Gauges) -> Figures {
-        let Gauges { oldest, held, states, sessions, pools, journal, lint, rules, rule_faults, breakpoints } = gauges;
+        let Gauges { oldest, held, states, sessions, pools, journal, lint, rules, rule_faults, breakpoints, served } =
+            gauges;
         let counted = self.metrics.figures();
-        Figures { oldest, held, states, sessions, pools, journal, lint, rules, rule_faults, breakpoints, ..counted }
+        Figures {
+            oldest,
+            held,
+            states,
+            sessions,
+            pools,
+            journal,
+            lint,
+            rules,
+            rule_faults,
+            breakpoints,
+            served,
+            ..counted
+        }
     }
 }
 

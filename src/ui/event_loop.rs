@@ -1,6 +1,7 @@
 //! The loop of the screen: waits for keys and events, changes the model, carries out what it wants done, draws.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, never, select};
@@ -13,7 +14,7 @@ use super::model::{Change, Effect, Model};
 use super::settings::Settings;
 use super::update::{before_drawing, update};
 use super::view;
-use crate::event::{Command, Event, FeedReader, Timestamp};
+use crate::event::{Command, Event, FeedReader, TapeForm, Timestamp};
 
 /// At most this often is the screen drawn while events pour in.
 const FRAME: Duration = Duration::from_millis(33);
@@ -200,6 +201,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
                     self.model.warn(format!("`{command}` does not run: {error}"));
                 }
             }
+            Effect::Export { tape, form } => self.export(tape, form),
             Effect::StopPipe => self.screen.host.stop_pipe(),
             Effect::Repaint => self.forget_drawing()?,
             Effect::Remember(lines) => self.screen.host.remember(&lines),
@@ -235,6 +237,14 @@ impl<B: Backend> ScreenLoop<'_, B> {
         match self.screen.host.save(name, bytes) {
             Ok(path) => self.model.notify(format!("{size} written to {}", path.display())),
             Err(error) => self.model.warn(format!("{name} is not written: {error}")),
+        }
+    }
+
+    fn export(&mut self, tape: PathBuf, form: TapeForm) {
+        let Some(writer) = self.model.settings.tape_writer else { return };
+        if let Err(error) = self.screen.host.export(writer, tape, form) {
+            self.model.exporting = None;
+            self.model.warn(format!("it is not written: {error}"));
         }
     }
 

@@ -1,11 +1,12 @@
 //! What lies around the screen: keys and signals that come in, why it ends, and what only a real terminal can do.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::graphics::{Graphics, PicturePlace};
+use crate::event::TapeForm;
 
 /// What comes in beside events.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub enum ScreenInput {
         command: String,
         output: PipedOutput,
     },
+    /// A tape was written in another form, or was not, and why.
+    Exported(Result<ExportedFile, String>),
     /// A picture was prepared beside the screen, and can be drawn now.
     PictureReady,
     /// A `SIGINT` from outside: once says how to quit, twice quits.
@@ -32,6 +35,19 @@ pub struct PipedOutput {
     pub printed: String,
     /// How it ended, and what it said, where that was not as it should.
     pub why: Option<String>,
+}
+
+/// Writes a tape in another form. Is told how much of how much is done and asked whether to go on; returns what of the tape is not as it
+/// should be, or why it was not written.
+pub type TapeWriter = fn(&Path, TapeForm, &dyn Fn(u64, u64) -> bool, &mut dyn io::Write) -> Result<Vec<String>, String>;
+
+/// A file that a tape was written to in another form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportedFile {
+    pub file: PathBuf,
+    pub bytes: u64,
+    /// What of the tape is not as it should be.
+    pub troubles: Vec<String>,
 }
 
 /// Why the screen ended.
@@ -93,6 +109,14 @@ pub trait TerminalHost {
 
     /// Stops that command, and all that it started; what it printed until then comes in.
     fn stop_pipe(&mut self) {}
+
+    /// Writes a tape in another form to a new file in the working directory; what became of it comes in as [`ScreenInput::Exported`].
+    ///
+    /// # Errors
+    /// Where it cannot be begun.
+    fn export(&mut self, _: TapeWriter, _: PathBuf, _: TapeForm) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Takes the mouse, or leaves it to the terminal.
     ///

@@ -24,7 +24,7 @@
 //! it: by an event of the core (`model::on_event`), or by a key, which `act` carries out. Which key means what where is in the
 //! one table of keys, `keymap`, which the key line and the help are read from too. `layout` says where everything goes,
 //! `view` draws it and changes nothing, `theme` has the colours; `term` is the real terminal, `piping` runs
-//! the commands that messages are handed to. `text`, `json` and `diff` turn
+//! the commands that messages are handed to, `saving` writes files. `text`, `json` and `diff` turn
 //! a peer's bytes into what can be shown; `content` lays out what messages say to people, `graphics` has their pictures.
 //!
 //! Imports go one way: `event_loop` → `view`, `update` → `act` → `keymap`, `layout` → `model` → `json`, `diff`. No two files
@@ -49,6 +49,7 @@ mod keymap;
 mod layout;
 mod model;
 mod piping;
+mod saving;
 mod settings;
 mod term;
 mod theme;
@@ -58,7 +59,7 @@ mod view;
 pub use event_loop::{ScreenIo, run};
 pub use graphics::{Graphics, GraphicsProtocol, PicturePlace};
 pub use help::keys;
-pub use host::{Exit, PicturesDrawn, PipedOutput, ScreenInput, TerminalHost, input_channel};
+pub use host::{Exit, ExportedFile, PicturesDrawn, PipedOutput, ScreenInput, TapeWriter, TerminalHost, input_channel};
 pub use keymap::{KeyChange, KeyMistake, key_choice};
 pub use settings::{ArchiveWriter, ColorTheme, KeyChoice, ListColumn, Settings};
 pub use term::{give_back_keys, graphics_here, show};

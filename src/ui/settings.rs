@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::graphics::Graphics;
+use super::host::TapeWriter;
 use crate::envelope::Envelope;
 use crate::event::{OnQuit, Timestamp};
 use crate::filter::SavedFilters;
@@ -132,6 +133,7 @@ pub struct Settings {
     pub remembered: Vec<String>,
     /// Writes messages of one upstream as an HTTP Archive.
     pub archive: Option<ArchiveWriter>,
+    pub tape_writer: Option<TapeWriter>,
     /// Keys that are not those of the table.
     pub keys: KeyChoice,
     /// Columns of the message list, in their order; empty: the usual ones.
@@ -161,6 +163,7 @@ impl Default for Settings {
             history: None,
             remembered: Vec::new(),
             archive: None,
+            tape_writer: None,
             keys: KeyChoice::default(),
             columns: Vec::new(),
             patience: BTreeMap::new(),

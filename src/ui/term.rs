@@ -1,6 +1,6 @@
 //! The real terminal: taking it, giving it back in every case, reading keys, copying, the operator's own editor.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _, stdout};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -27,11 +27,12 @@ use rustix::io::Errno;
 
 use super::event_loop::{ScreenIo, run};
 use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, is_colourful, question, read_answers};
-use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
+use super::host::{Exit, PicturesDrawn, ScreenInput, TapeWriter, TerminalHost};
 use super::piping::PipedCommand;
+use super::saving::{TapeExport, new_file, private};
 use super::settings::Settings;
 use crate::children::guardian::Guardian;
-use crate::event::{Command, FeedReader};
+use crate::event::{Command, FeedReader, TapeForm};
 
 /// How often the key thread looks whether it is to rest or to end, where nothing can wake it for that.
 const LOOK: Duration = Duration::from_millis(200);
@@ -64,7 +65,7 @@ pub fn show(
     let reading = KeyReader::start(keys.clone())?;
     let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
     let board = PictureBoard::new(keys.clone(), ScreenInput::PictureReady);
-    let mut host = CrosstermHost { reading: &reading, keys, piped: None, history, board };
+    let mut host = CrosstermHost { reading: &reading, keys, piped: None, export: None, history, board };
     let exit =
         run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
     drop(host);
@@ -447,6 +448,8 @@ struct CrosstermHost<'a> {
     keys: Sender<ScreenInput>,
     /// The command that a message was handed to last.
     piped: Option<PipedCommand>,
+    /// The tape that was written in another form last.
+    export: Option<TapeExport>,
     /// Where filters are remembered.
     history: Option<PathBuf>,
     board: PictureBoard,
@@ -468,14 +471,16 @@ impl TerminalHost for CrosstermHost<'_> {
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
         let (stem, ending) = name.split_once('.').unwrap_or((name, "txt"));
-        let more = (2..1000).map(|number| PathBuf::from(format!("{stem}-{number}.{ending}")));
-        for path in std::iter::once(PathBuf::from(name)).chain(more) {
-            match private(&path).and_then(|mut file| file.write_all(bytes)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                written => return written.map(|()| path),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
+        let (path, mut file) = new_file(stem, ending)?;
+        file.write_all(bytes)?;
+        Ok(path)
+    }
+
+    fn export(&mut self, write: TapeWriter, tape: PathBuf, form: TapeForm) -> io::Result<()> {
+        let keys = self.keys.clone();
+        let tell = move |written| drop(keys.send(ScreenInput::Exported(written)));
+        self.export = Some(TapeExport::start(write, tape, form, tell)?);
+        Ok(())
     }
 
     fn show_pictures(&mut self, graphics: Option<Graphics>, wanted: &[PicturePlace]) -> io::Result<PicturesDrawn> {
@@ -628,15 +633,6 @@ fn feed(program: &str, words: &[&str], text: &str) -> io::Result<()> {
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let _ = std::fs::remove_file(path);
     private(path)?.write_all(text.as_bytes())
-}
-
-/// A file that was not there, for its owner only.
-fn private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// The program that the first of these variables names, which may have arguments, at work on a file.

@@ -7,18 +7,16 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use tapline::app::Settings;
-use tapline::event::OnQuit;
+use tapline::event::{Command, Event, Level, MockOrder, MockRepeats, OnQuit, ServeRequest, Speed};
 use tapline::tape::Tape;
 use tapline::tape::mock::{MockOptions, TapeMock};
-use tapline::upstream::pool::{self, Pool, Restart};
-use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
 use crate::memory::memory;
 use crate::peers::{Era, compare, over_http, over_mock_stdio, serve_http, transcript};
 use crate::support::child::role;
 use crate::support::terminal::{Caller, Terminal};
-use crate::support::{Binary, LegacySseClient, Rig, Server, binary, command, settings};
+use crate::support::{Binary, Client, LegacySseClient, Rig, Server, binary, command, settings};
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
 
@@ -27,11 +25,7 @@ fn tapes(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn mocked(tapes: &[PathBuf]) -> Settings {
-    let mock = TapeMock::open(tapes, MockOptions::default(), None).unwrap();
-    Settings::new(Target::Command(Pool::embedded(
-        mock,
-        pool::Settings { restart: Restart::Never, ..pool::Settings::default() },
-    )))
+    Settings::new(TapeMock::open(tapes, MockOptions::default(), None).unwrap().target())
 }
 
 /// What a client of that age sees of a server, and the tapes of that.
@@ -72,6 +66,48 @@ async fn the_same_from(seen: &[Value], era: Era, tapes: &[PathBuf]) {
     }
     assert_eq!(rig.complaints(), Vec::<String>::new());
     compare(seen, &transcript(over_mock_stdio(tapes, era).await, era).await);
+}
+
+/// A person at the screen has the tape answer clients, beside the server that the screen is in front of.
+#[tokio::test]
+async fn tape_is_served_at_an_address_of_its_own_until_it_is_no_more() {
+    let dir = TempDir::new().unwrap();
+    let seen = recorded(settings(&serve_http(true, false).await), Era::Legacy, &dir).await;
+    let tape = tapes(dir.path()).remove(0);
+    let rig =
+        Rig::start(Settings { tape_library: Some(dir.path().to_owned()), ..settings("http://127.0.0.1:9/") }).await;
+    rig.command_now(serve(&tape));
+    let url = rig.line(Level::Info, "is served at ").await.text.split_once(" at ").unwrap().1.to_owned();
+    compare(&seen, &transcript(over_http(&url, Era::Legacy).await, Era::Legacy).await);
+    // A second wish says where it is already.
+    rig.command_now(serve(&tape));
+    assert!(rig.line(Level::Warn, "is not served").await.text.ends_with(&url));
+    let mut client = Client::connect(address_in(&url)).await;
+    client.initialize().await;
+    let call = r#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"nobody has it"}}"#;
+    assert_eq!(client.call(call).await.json()["error"]["code"], -31005);
+    let counted = |event: &Event| match event {
+        Event::Figures(it) => it.served.iter().find(|it| it.url == url && it.answered > 0 && it.missed == 1).cloned(),
+        _ => None,
+    };
+    rig.event("the figures of what is served", counted).await;
+    // Its sessions are among those of the screen.
+    let session = rig.session(2).await;
+    assert!(rig.core().mounts().find(session).is_some());
+    rig.command_now(Command::StopServing(tape.clone()));
+    rig.line(Level::Info, "is served no more: ").await;
+    assert!(rig.core().mounts().find(session).is_none());
+    assert!(tokio::net::TcpStream::connect(address_in(&url)).await.is_err());
+    rig.quit(OnQuit::Forward).await;
+}
+
+fn serve(tape: &Path) -> Command {
+    let (tape, order, repeats) = (tape.to_owned(), MockOrder::Session, MockRepeats::Last);
+    Command::Serve(ServeRequest { tape, speed: Speed::Max, order, repeats, tells_nearest: true, ignore: Vec::new() })
+}
+
+fn address_in(url: &str) -> std::net::SocketAddr {
+    url.split('/').nth(2).unwrap().parse().unwrap()
 }
 
 #[tokio::test]

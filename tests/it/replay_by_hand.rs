@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tapline::app::Settings;
 use tapline::envelope::Seq;
-use tapline::event::{Command, Event, LogLine, ReplayEvent, ReplaySummary, Speed, StepReport};
+use tapline::event::{Command, Event, LogLine, ReplayEvent, ReplayRequest, ReplaySummary, StepReport};
 use tempfile::TempDir;
 
 use crate::support::{Rig, Server, settings};
@@ -42,7 +42,7 @@ async fn rig(dir: &Path) -> Rig {
 
 fn replay(tape: &Path, by_step: bool, ignore: &[&str]) -> Command {
     let ignore = ignore.iter().map(|path| (*path).to_owned()).collect();
-    Command::Replay { tape: tape.to_owned(), speed: Speed::Max, by_step, ignore }
+    Command::Replay(ReplayRequest { by_step, ignore, ..ReplayRequest::of(tape.to_owned()) })
 }
 
 fn replayed(event: &Event) -> Option<&ReplayEvent> {

@@ -8,7 +8,7 @@ use tapline::app::{CoreStartError, Settings};
 use tapline::demo::server::ServerOptions;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{SessionId, Via};
-use tapline::event::{Command, Event, OnQuit, ReplayEvent, Session, Speed};
+use tapline::event::{Command, Event, OnQuit, ReplayEvent, ReplayRequest, Session};
 use tapline::proxy::front::routes::{Mount, MountError, MountSpec};
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::sse::SseUpstream;
@@ -321,7 +321,7 @@ async fn tape_replays_at_its_own_upstream() {
     // The one that has the name, whatever is at the root; then the one that has the address.
     for name in ["b", "c"] {
         let rig = before(vec![("a", url(&a.url())), (name, url(&b))], Some("a")).await;
-        rig.command_now(Command::Replay { tape: tape.clone(), speed: Speed::Max, by_step: false, ignore: Vec::new() });
+        rig.command_now(Command::Replay(ReplayRequest::of(tape.clone())));
         let summary = rig.event("the end of the replay", |event| match event {
             Event::Replay(ReplayEvent::Finished(summary)) => Some(summary.clone()),
             _ => None,
@@ -331,7 +331,7 @@ async fn tape_replays_at_its_own_upstream() {
         assert_eq!(opened(&rig, 1).await.upstream_name.as_deref(), Some(name));
     }
     let rig = before(vec![("a", url(&a.url())), ("d", script("cat"))], None).await;
-    rig.command_now(Command::Replay { tape, speed: Speed::Max, by_step: false, ignore: Vec::new() });
+    rig.command_now(Command::Replay(ReplayRequest::of(tape)));
     let why = rig.event("the refusal", |event| match event {
         Event::Replay(ReplayEvent::Failed { why }) => Some(why.clone()),
         _ => None,
@@ -356,9 +356,9 @@ async fn replay_begins_when_the_one_before_has_told_its_end() {
     };
     let is_start = |event: &ReplayEvent| matches!(event, ReplayEvent::Started { .. });
     // The server answers nothing.
-    rig.command_now(Command::Replay { tape: tape.clone(), speed: Speed::Max, by_step: false, ignore: Vec::new() });
+    rig.command_now(Command::Replay(ReplayRequest::of(tape.clone())));
     told("the first", |told| !told.is_empty()).await;
-    rig.command_now(Command::Replay { tape, speed: Speed::Max, by_step: false, ignore: Vec::new() });
+    rig.command_now(Command::Replay(ReplayRequest::of(tape)));
     let starts = |told: &[ReplayEvent]| told.iter().filter(|it| matches!(it, ReplayEvent::Started { .. })).count() == 2;
     let mut both = told("the second", starts).await;
     let second = both.iter().rposition(is_start).unwrap();

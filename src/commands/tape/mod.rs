@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub(super) use self::care::apply_retention;
+pub(super) use self::export::write_form;
 use self::shelf::TapeShelf;
 use super::help::print;
 use super::remote::upload;

@@ -18,7 +18,8 @@ use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{
     AnnotateRequest, Annotation, CallStanding, Command, Comparison, Event, ExamineRequest, Finding, ForkRequest, Held,
-    Holding, Landmark, LogLine, RewindRequest, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo, Ticket,
+    Holding, Landmark, LogLine, ReplayRequest, RewindRequest, ServeRequest, Session, SessionState, ShadowCounts,
+    ShadowEvent, TapeInfo, Ticket,
 };
 use numbers::Last;
 use source::{HeldEntry, MergeSource};
@@ -203,9 +204,11 @@ impl Merge {
                 found(owner, Command::Examine(ExamineRequest { call, ..asked }), NO_SESSION)
             }
             Command::Annotate(request) => self.route_annotations(request),
-            Command::Replay { ref tape, .. } | Command::IgnoreInReplay { ref tape, .. } => {
+            Command::Replay(ReplayRequest { ref tape, .. }) | Command::IgnoreInReplay { ref tape, .. } => {
                 found(self.player_of(tape), command, NO_SERVER)
             }
+            Command::Serve(ServeRequest { ref tape, .. }) => found(self.player_of(tape), command, NO_FRONT),
+            Command::StopServing(ref tape) => found(self.server_of(tape), command, NO_FRONT),
             Command::TendTape { ref tape, .. } | Command::AcceptReply { ref tape, .. } => {
                 found(self.player_of(tape), command, NO_KEEPER)
             }
@@ -512,6 +515,15 @@ impl Merge {
         find(&same).or_else(|| find(&listed)).or_else(|| self.sources.keys().next().copied())
     }
 
+    /// Who serves a tape.
+    fn server_of(&self, tape: &Path) -> Option<SourceId> {
+        let serves = |source: &MergeSource| {
+            let mut served = source.figures.iter().flat_map(|figures| &figures.served);
+            served.any(|served| served.tape == tape)
+        };
+        self.sources.iter().find(|(_, source)| serves(source)).map(|(id, _)| *id)
+    }
+
     fn to_all(&self, command: &Command) -> CommandRoute {
         CommandRoute::To(self.sources.keys().map(|id| (*id, command.clone())).collect())
     }
@@ -521,6 +533,7 @@ const TOO_LATE: &str = "too late: the message is not held any more";
 const NO_SESSION: &str = "the tapline of that session has ended";
 const NO_RULES: &str = "the tapline of that rule has ended";
 const NO_SERVER: &str = "no tapline runs: there is no server to play the tape at";
+const NO_FRONT: &str = "no tapline runs that serves the tape: `tapline mock` does";
 const NO_KEEPER: &str = "no tapline runs that keeps tapes: `tapline tape` tends them";
 
 /// To who is there, or nowhere and why.

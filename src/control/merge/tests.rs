@@ -4,8 +4,8 @@ use super::*;
 use crate::envelope::{Direction, ReplyTo, Subject, Via};
 use crate::event::figures::{Flow, Spread};
 use crate::event::{
-    Decision, Divergence, Level, MessageMark, OnQuit, Origin, RuleCommand, RuleStatus, ShadowVerdict, Speed, Then,
-    Timestamp,
+    Decision, Divergence, Level, MessageMark, OnQuit, Origin, ReplayRequest, RuleCommand, RuleStatus, ShadowVerdict,
+    Then, Timestamp,
 };
 use crate::message::Message;
 
@@ -239,19 +239,14 @@ fn tapes_are_one_list_and_play_at_their_source() {
     let listed = Event::Tapes(vec![tape("/3", "gone", 3), tape("/2", "a-server", 2)]);
     assert_eq!(on_event(&mut merge, B, [listed]), ["/3 /2 /1"]);
     for (path, player) in [("/1", 2), ("/2", 1), ("/3", 2), ("/unknown", 1)] {
-        let replay = Command::Replay { tape: path.into(), speed: Speed::Max, by_step: false, ignore: Vec::new() };
+        let replay = Command::Replay(ReplayRequest::of(path.into()));
         assert_eq!(asked(merge.route(replay)), [(player, "Replay".to_owned())], "{path}");
         let accept = Command::AcceptReply { tape: path.into(), request: Seq(1) };
         assert_eq!(asked(merge.route(accept)), [(player, "AcceptReply".to_owned())], "{path}");
         let ignore = Command::IgnoreInReplay { tape: path.into(), paths: Vec::new() };
         assert_eq!(asked(merge.route(ignore)), [(player, "IgnoreInReplay".to_owned())], "{path}");
     }
-    let nobody = Merge::new(Numbering::Common).route(Command::Replay {
-        tape: "/1".into(),
-        speed: Speed::Max,
-        by_step: false,
-        ignore: Vec::new(),
-    });
+    let nobody = Merge::new(Numbering::Common).route(Command::Replay(ReplayRequest::of("/1".into())));
     assert!(matches!(nobody, CommandRoute::Nowhere(_)));
 }
 

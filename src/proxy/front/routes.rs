@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use futures_util::future::join_all;
 use http::Uri;
+use parking_lot::RwLock;
 use rustix::process::Signal;
 
 use crate::envelope::SessionId;
@@ -131,6 +132,8 @@ pub struct Mounts {
     mounts: Vec<Mount>,
     /// The one at `/mcp`.
     default: Option<usize>,
+    /// Sessions of servers that are reached at addresses of their own.
+    beside: RwLock<Vec<Arc<SessionTable>>>,
 }
 
 impl Mounts {
@@ -140,7 +143,31 @@ impl Mounts {
         check(&upstreams)?;
         let default = upstreams.iter().position(|it| it.is_default);
         let mounts = upstreams.into_iter().map(|it| Mount::new(proxy.clone(), it)).collect();
-        Ok(Arc::new(Self { proxy, mounts, default }))
+        Ok(Arc::new(Self { proxy, mounts, default, beside: RwLock::default() }))
+    }
+
+    /// What is to be reached at an address of its own, behind the same spine. Its sessions are found here, until it is let go; they say
+    /// by this name that they are of no upstream of ours.
+    pub fn beside(&self, name: &str, target: Target) -> Arc<Self> {
+        let table = SessionTable::named(self.proxy.clone(), Some(name.to_owned()), target);
+        self.beside.write().push(table.clone());
+        let mount = Mount { name: None, prefix: String::new(), table, warnings: MountWarnings::default() };
+        Arc::new(Self { proxy: self.proxy.clone(), mounts: vec![mount], default: Some(0), beside: RwLock::default() })
+    }
+
+    /// Lets go of what was reached at an address of its own.
+    pub fn let_go(&self, other: &Self) {
+        let is_of = |table: &Arc<SessionTable>| other.mounts.iter().any(|mount| Arc::ptr_eq(&mount.table, table));
+        self.beside.write().retain(|table| !is_of(table));
+    }
+
+    fn tables(&self) -> Vec<Arc<SessionTable>> {
+        let beside = self.beside.read();
+        self.mounts.iter().map(|mount| &mount.table).chain(beside.iter()).cloned().collect()
+    }
+
+    fn table_of(&self, session: SessionId) -> Option<Arc<SessionTable>> {
+        self.tables().into_iter().find(|table| table.find(session).is_some())
     }
 
     /// The spine that all of them share.
@@ -160,18 +187,18 @@ impl Mounts {
 
     /// The live session of that id.
     pub fn find(&self, session: SessionId) -> Option<Arc<Connection>> {
-        self.mounts.iter().find_map(|mount| mount.table.find(session))
+        self.tables().iter().find_map(|table| table.find(session))
     }
 
     /// The connections of all sessions that are in memory.
     pub fn live(&self) -> Vec<Arc<Connection>> {
-        self.mounts.iter().flat_map(|mount| mount.table.live()).collect()
+        self.tables().iter().flat_map(|table| table.live()).collect()
     }
 
     /// Restarts the server of a session.
     pub fn restart(&self, session: SessionId, why: &str) {
-        match self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
-            Some(mount) => mount.table.restart(session, why),
+        match self.table_of(session) {
+            Some(table) => table.restart(session, why),
             None => {
                 let text = "the server is not restarted: its session has ended";
                 self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session));
@@ -184,8 +211,7 @@ impl Mounts {
     /// # Errors
     /// Where that cannot be: in words.
     pub fn rewind(&self, session: SessionId, rewind: SessionRewind) -> Result<(), &'static str> {
-        let mount = self.mounts.iter().find(|mount| mount.table.find(session).is_some());
-        mount.ok_or("its session has ended")?.table.rewind(session, rewind)
+        self.table_of(session).ok_or("its session has ended")?.rewind(session, rewind)
     }
 
     /// Sends a signal to the server of a session.
@@ -193,8 +219,7 @@ impl Mounts {
     /// # Errors
     /// Where that cannot be: in words.
     pub fn signal(&self, session: SessionId, signal: Signal) -> Result<(), &'static str> {
-        let mount = self.mounts.iter().find(|mount| mount.table.find(session).is_some());
-        mount.ok_or("its session has ended")?.table.signal(session, signal)
+        self.table_of(session).ok_or("its session has ended")?.signal(session, signal)
     }
 
     /// Tells the client of a session something in the name of its server.
@@ -202,26 +227,26 @@ impl Mounts {
     /// # Errors
     /// Where that cannot be: in words.
     pub fn speak(&self, session: SessionId, message: Message) -> Result<(), &'static str> {
-        let mount = self.mounts.iter().find(|mount| mount.table.find(session).is_some());
-        mount.ok_or("its session has ended")?.table.speak(session, message)
+        self.table_of(session).ok_or("its session has ended")?.speak(session, message)
     }
 
     /// Ends the children that belong to no session.
     pub async fn close_spares(&self) {
-        join_all(self.mounts.iter().map(|mount| mount.table.close_spares())).await;
+        let tables = self.tables();
+        join_all(tables.iter().map(|table| table.close_spares())).await;
     }
 
     /// Ends a session, wherever it is.
     pub async fn close(&self, session: SessionId, reason: &str) {
-        if let Some(mount) = self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
-            mount.table.close(session, reason).await;
+        if let Some(table) = self.table_of(session) {
+            table.close(session, reason).await;
         }
     }
 
     /// Ends a session as far as this tapline is concerned; the next may go on with it.
     pub async fn suspend(&self, session: SessionId, reason: &str) {
-        if let Some(mount) = self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
-            mount.table.suspend(session, reason).await;
+        if let Some(table) = self.table_of(session) {
+            table.suspend(session, reason).await;
         }
     }
 

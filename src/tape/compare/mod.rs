@@ -25,6 +25,7 @@ use std::borrow::{Borrow, Cow};
 
 use self::judge::Judge;
 pub(crate) use self::names::is_token;
+pub use crate::event::Volatile;
 use crate::event::{Difference, Excused, Timestamp};
 use crate::json::PathPattern;
 use crate::json::diff::value_text;
@@ -42,18 +43,6 @@ pub struct Rules {
     pub volatile: Volatile,
     /// When the two runs were; without it, a number or a day alone is never a time.
     pub clocks: Option<RunClocks>,
-}
-
-/// Whether values that change from run to run count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Volatile {
-    /// Two timestamps are the same, two uuids are, and so on; a uuid and the word `none` are not.
-    #[default]
-    Normalised,
-    /// Every byte of a value counts.
-    Exact,
-    /// Which members there are and of which types counts, no value does.
-    Shape,
 }
 
 /// When two runs were that are compared.

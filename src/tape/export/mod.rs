@@ -23,21 +23,9 @@ use std::io::Write;
 pub(in crate::tape) use self::har::SESSION;
 pub use self::har::archive;
 pub use self::messages::ExportedTape;
+pub use crate::event::TapeForm;
 use crate::tape::TapeOutputError;
 use crate::tape::read::ReadWatch;
-
-/// What a tape is written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TapeForm {
-    Har,
-    Curl,
-    Jsonl,
-    Markdown,
-    Html,
-    Pytest,
-    Vitest,
-    Rust,
-}
 
 /// Writes a tape in another form; `name`: what it is called.
 ///

@@ -54,9 +54,12 @@ pub use self::mutate::{MutationPlan, ReplyChange};
 use self::script::MockScript;
 use self::session::{MockEffect, MockSession};
 use crate::event::Speed;
+pub use crate::event::{MockOrder, MockRepeats};
 use crate::secret::Label;
 use crate::tape::format::TapeError;
 use crate::upstream::embedded::{EmbeddedEnds, EmbeddedServer};
+use crate::upstream::pool::{self, Pool, Restart};
+use crate::upstream::target::Target;
 
 /// How a mock answers.
 #[derive(Clone, Debug)]
@@ -78,8 +81,8 @@ pub struct MockOptions {
 impl Default for MockOptions {
     fn default() -> Self {
         Self {
-            order: MockOrder::Session,
-            repeats: MockRepeats::Last,
+            order: MockOrder::default(),
+            repeats: MockRepeats::default(),
             speed: Speed::Max,
             fields: MockedFields::default(),
             tells_nearest: true,
@@ -87,28 +90,6 @@ impl Default for MockOptions {
             mutations: None,
         }
     }
-}
-
-/// In which order requests may come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MockOrder {
-    /// In any; of equal requests, each client gets the recorded replies from the first on.
-    Session,
-    /// In any; of equal requests, whichever client asks gets the next reply.
-    Any,
-    /// In that of the tape.
-    Strict,
-}
-
-/// What a request gets that was asked more often than it was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MockRepeats {
-    /// Nothing: each recorded reply is given once.
-    Next,
-    /// The last reply again.
-    Last,
-    /// The first reply again, and so on.
-    Loop,
 }
 
 /// The server of one or several tapes.
@@ -189,6 +170,12 @@ impl TapeMock {
         let shared = MockShared { played: Mutex::new(vec![false; script.exchanges.len()]), ..MockShared::default() };
         let mutations = Mutex::new(options.mutations);
         Ok(Arc::new(Self { script, options, mutations, label, shared, fallback: fallback.map(Arc::new) }))
+    }
+
+    /// What stands behind a front door for it: of each client a session of its own, none of which is begun again.
+    pub fn target(self: &Arc<Self>) -> Target {
+        let kept = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
+        Target::Command(Pool::embedded(self.clone(), kept))
     }
 
     /// Does something else to replies from now on. Returns what was done so far, which is counted anew.

@@ -15,7 +15,7 @@ use crate::tape::format::{TapeError, TapeHeader};
 use crate::tape::read::{ReadWatch, StoredTape, TapeEntry};
 use crate::tape::redact::has_mark;
 
-/// Bytes that are read between two reports: a few of them a second.
+/// Bytes that are read between two reports: a few of them a second. Of a tape of fewer there is none.
 const REPORTED_EACH: u64 = 1 << 20;
 
 /// A tape as the player needs it. Its size in memory goes with the number of messages, not with theirs.
@@ -61,9 +61,6 @@ impl PlayableTape {
     ) -> Result<Option<Self>, TapeError> {
         let mut tapes = SourceTapes::open(paths)?;
         let mut reported = 0;
-        if !watch(reported, tapes.length) {
-            return Ok(None);
-        }
         tapes.begin();
         let mut builder = ScriptBuilder::default();
         let mut last = None;
@@ -79,12 +76,9 @@ impl PlayableTape {
                 TapeEntry::Problem(problem) => tape.problems.push(problem),
                 TapeEntry::Torn => tape.torn = true,
             }
-            let read = tapes.read();
-            if read - reported >= REPORTED_EACH {
-                if !watch(read, tapes.length) {
-                    return Ok(None);
-                }
-                reported = read;
+            let read = tapes.read() / REPORTED_EACH;
+            if std::mem::replace(&mut reported, read) != read && !watch(tapes.read(), tapes.length) {
+                return Ok(None);
             }
         }
         let troubles = tapes.troubles();

@@ -30,6 +30,7 @@ pub(crate) fn input(model: &mut Model, input: ScreenInput) {
             }
         }
         ScreenInput::Piped { command, output } => clipboard::piped(model, &command, output),
+        ScreenInput::Exported(written) => tapes::exported(model, written),
         ScreenInput::Terminal(_) | ScreenInput::Resized | ScreenInput::PictureReady => {}
         ScreenInput::Interrupt => interrupt(model),
         // A signal asks no question. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
@@ -82,6 +83,9 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Move(motion) => navigate::go(model, motion),
         Action::Left if matches!(model.popup, Some(Popup::Rule(_))) => rules::choose(model, -1),
         Action::Right if matches!(model.popup, Some(Popup::Rule(_))) => rules::choose(model, 1),
+        Action::Left | Action::Right if matches!(model.popup, Some(Popup::Play(_))) => {
+            turn_choice(model, if action == Action::Left { -1 } else { 1 });
+        }
         Action::Left => model.detail.turn_tab(-1),
         Action::Right => model.detail.turn_tab(1),
         Action::Screen(screen) => navigate::to_screen(model, screen),
@@ -224,7 +228,6 @@ fn look(model: &mut Model, action: Action) {
         Action::WriteMenu => model.popup = Some(Popup::Prefix(Prefix::Write)),
         Action::Write(form) => clipboard::write(model, form),
         Action::Page => clipboard::page(model),
-        Action::StopPipe => clipboard::stop_pipe(model),
         _ => look_elsewhere(model, action),
     }
 }
@@ -232,16 +235,7 @@ fn look(model: &mut Model, action: Action) {
 /// What is looked at on the other screens.
 fn look_elsewhere(model: &mut Model, action: Action) {
     match action {
-        Action::Play => tapes::play(model),
-        Action::StopPlay => model.send(Command::StopReplay),
-        Action::Pace => model.tapes.next_speed(),
-        Action::StepReplay => tapes::step(model),
-        Action::NextFail => tapes::next_fail(model),
-        Action::ReadStep => tapes::read_step(model),
-        Action::AcceptReply => tapes::accept_reply(model),
-        Action::IgnorePaths => tapes::ignore_paths(model),
-        Action::AskDelete => tapes::ask_delete(model),
-        Action::DeleteTape => tapes::delete(model),
+        Action::StopPipe => clipboard::stop_pipe(model),
         Action::Level => model.log.next_level(),
         Action::Source => model.log.next_source(),
         Action::ReadLine => clipboard::read_line(model),
@@ -255,6 +249,28 @@ fn look_elsewhere(model: &mut Model, action: Action) {
         Action::Order => model.metrics.next_order(),
         Action::Widen if !model.metrics.zoom(1) => model.notify("the buckets are as wide as they become"),
         Action::Narrow if !model.metrics.zoom(-1) => model.notify("the buckets are as narrow as they become"),
+        _ => with_tapes(model, action),
+    }
+}
+
+/// What is done with tapes on their screen.
+fn with_tapes(model: &mut Model, action: Action) {
+    match action {
+        Action::Play => tapes::play(model),
+        Action::StopPlay => model.send(Command::StopReplay),
+        Action::Pace => model.tapes.choices.turn_pace(1),
+        Action::Serve => tapes::serve(model),
+        Action::CopyAddress => tapes::copy_address(model),
+        Action::PlayOptions => tapes::open_options(model),
+        Action::ExportMenu => model.popup = Some(Popup::Prefix(Prefix::Export)),
+        Action::Export(form) => tapes::export(model, form),
+        Action::StepReplay => tapes::step(model),
+        Action::NextFail => tapes::next_fail(model),
+        Action::ReadStep => tapes::read_step(model),
+        Action::AcceptReply => tapes::accept_reply(model),
+        Action::IgnorePaths => tapes::ignore_paths(model),
+        Action::AskDelete => tapes::ask_delete(model),
+        Action::DeleteTape => tapes::delete(model),
         _ => {}
     }
 }
@@ -335,9 +351,16 @@ fn toggle_strings(model: &mut Model) {
     model.notify(format!("JSON in strings is shown as {words}"));
 }
 
+fn turn_choice(model: &mut Model, by: isize) {
+    if let Some(Popup::Play(form)) = &mut model.popup {
+        form.turn(by);
+    }
+}
+
 fn next_field(model: &mut Model, by: isize) {
     match &mut model.popup {
         Some(Popup::Rule(form)) => form.next_field(by),
+        Some(Popup::Play(form)) => form.next_field(by),
         Some(_) => hold::next_field(model, by),
         None => value::next(model, by),
     }
@@ -358,6 +381,7 @@ fn accept(model: &mut Model) {
         }
         Some(Popup::Block(_)) => hold::send_block(model),
         Some(Popup::Rule(_)) => rules::keep(model),
+        Some(Popup::Play(_)) => tapes::keep_options(model),
         Some(Popup::Offers(_)) => compose::compose(model),
         Some(Popup::Help(help)) => {
             let action = marked_action(model, help);

@@ -75,6 +75,7 @@ fn go_in_popup(popup: &mut Popup, motion: Motion, sessions: usize) {
             list.place.go(motion, len);
         }
         Popup::Rule(form) => form.next_field(if motion == Motion::Up { -1 } else { 1 }),
+        Popup::Play(form) => form.next_field(if motion == Motion::Up { -1 } else { 1 }),
         Popup::Prefix(_) | Popup::Confirm(_) => {}
     }
 }

@@ -1,11 +1,15 @@
 //! Opening tapes, and playing them.
 
+use std::path::PathBuf;
+
 use super::comparing::values_text;
-use crate::event::{Command, Speed, TapeEdit};
+use crate::event::{Command, ReplayRequest, ServeRequest, Speed, TapeEdit, TapeForm};
+use crate::ui::host::ExportedFile;
+use crate::ui::model::play_form::{PlayChoices, PlayField, PlayForm};
 use crate::ui::model::popup::{Confirmation, Pager, Popup};
 use crate::ui::model::prompt::PromptKind;
-use crate::ui::model::tapes_screen::ReplayRun;
-use crate::ui::model::{Model, Pane, ScreenKind};
+use crate::ui::model::tapes_screen::{ReplayRun, tape_title};
+use crate::ui::model::{Effect, Model, Pane, ScreenKind};
 
 pub(super) fn open_tape(model: &mut Model, pane: Pane) {
     let step = model.tapes.replay.as_ref().filter(|_| pane == Pane::Detail);
@@ -22,11 +26,9 @@ pub(super) fn open_tape(model: &mut Model, pane: Pane) {
 
 pub(super) fn play(model: &mut Model) {
     if let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) {
-        let by_step = model.tapes.by_step;
-        // Who lets each message go needs no pace.
-        let speed = if by_step { Speed::Max } else { model.tapes.speed };
+        let PlayChoices { speed, by_step, volatile, stops_at_failure, .. } = model.tapes.choices;
         let ignore = model.tapes.ignored(&tape).to_vec();
-        model.send(Command::Replay { tape, speed, by_step, ignore });
+        model.send(Command::Replay(ReplayRequest { tape, speed, by_step, ignore, volatile, stops_at_failure }));
         model.screen = ScreenKind::Tapes;
     }
 }
@@ -34,8 +36,12 @@ pub(super) fn play(model: &mut Model) {
 /// The next message goes now; where no tape is played, one is, step by step.
 pub(super) fn step(model: &mut Model) {
     let selected = model.tapes.selected().map(|tape| tape.path.as_path());
-    let is_over = |replay: &ReplayRun| model.tapes.by_step && selected == Some(&replay.tape);
+    let is_over = |replay: &ReplayRun| model.tapes.choices.by_step && selected == Some(&replay.tape);
     match &model.tapes.replay {
+        _ if model.tapes.reading.is_some() => model.notify("the tape is still being read"),
+        Some(replay) if replay.runs() && replay.waiting.is_none() => {
+            model.notify("no message waits to be sent: the one before is not answered yet");
+        }
         Some(replay) if replay.runs() => {
             model.tapes.replay.iter_mut().for_each(|replay| replay.waiting = None);
             model.send(Command::StepReplay);
@@ -45,8 +51,79 @@ pub(super) fn step(model: &mut Model) {
             model.notify("the replay has ended; `<tapes play>` plays it again, step by step");
         }
         _ => {
-            model.tapes.by_step = true;
+            (model.tapes.choices.by_step, model.tapes.choices.speed) = (true, Speed::Max);
             play(model);
+        }
+    }
+}
+
+/// The tape answers clients from here on, or no more.
+pub(super) fn serve(model: &mut Model) {
+    let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) else { return };
+    if model.is_served() {
+        return model.send(Command::StopServing(tape));
+    }
+    if model.tapes.to_be_served.as_ref() == Some(&tape) {
+        return model.notify("it is being read, and answers in a moment");
+    }
+    let PlayChoices { speed, order, repeats, tells_nearest, .. } = model.tapes.choices;
+    let ignore = model.tapes.ignored(&tape).to_vec();
+    model.tapes.to_be_served = Some(tape.clone());
+    model.notify(format!("{} is read, to answer clients", tape_title(&tape)));
+    model.send(Command::Serve(ServeRequest { tape, speed, order, repeats, tells_nearest, ignore }));
+}
+
+pub(super) fn copy_address(model: &mut Model) {
+    if let Some(url) = model.served().map(|served| served.url.clone()) {
+        model.effect(Effect::Copy(url));
+    }
+}
+
+pub(super) fn open_options(model: &mut Model) {
+    let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) else { return };
+    let form = PlayForm::new(tape.clone(), model.tapes.choices, model.tapes.ignored(&tape));
+    model.popup = Some(Popup::Play(Box::new(form)));
+}
+
+/// `enter` in the form: that is how tapes are played from here on.
+pub(super) fn keep_options(model: &mut Model) {
+    let Some(Popup::Play(mut form)) = model.popup.take() else { return };
+    match form.paths() {
+        Err(why) => {
+            (form.fault, form.field) = (Some(why), PlayField::Ignore);
+            model.popup = Some(Popup::Play(form));
+        }
+        Ok(paths) => {
+            model.tapes.choices = form.choices;
+            if paths != model.tapes.ignored(&form.tape) {
+                model.tapes.ignore(form.tape.clone(), paths.clone());
+                ignore_in_replay(model, form.tape, paths);
+            }
+        }
+    }
+}
+
+pub(super) fn export(model: &mut Model, form: TapeForm) {
+    let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) else { return };
+    if let Some((file, _)) = &model.exporting {
+        let words = format!("{file} is still being written");
+        return model.warn(words);
+    }
+    let (stem, ending) = form.file_name(&tape_title(&tape));
+    model.exporting = Some((format!("{stem}.{ending}"), model.now));
+    model.effect(Effect::Export { tape, form });
+}
+
+pub(super) fn exported(model: &mut Model, written: Result<ExportedFile, String>) {
+    let file = model.exporting.take().map(|(file, _)| file).unwrap_or_default();
+    match written {
+        Err(why) => model.warn(format!("{file} is not written: {why}")),
+        Ok(ExportedFile { file, bytes, troubles }) => {
+            let words = format!("{} written to {}", crate::text::size(bytes), file.display());
+            match troubles.first() {
+                None => model.notify(words),
+                Some(first) => model.warn(format!("{words}, but {first}")),
+            }
         }
     }
 }
@@ -84,8 +161,13 @@ pub(super) fn ignore_paths(model: &mut Model) {
     let Some((tape, ignored)) = model.tapes.turn_ignored() else { return };
     let how = if model.tapes.is_settled() { "ignored from here on" } else { "counts again" };
     model.notify(format!("{how}: {paths}"));
+    ignore_in_replay(model, tape, ignored);
+}
+
+/// A replay that runs ignores them from the next reply on.
+fn ignore_in_replay(model: &mut Model, tape: PathBuf, paths: Vec<String>) {
     if model.tapes.running() {
-        model.send(Command::IgnoreInReplay { tape, paths: ignored });
+        model.send(Command::IgnoreInReplay { tape, paths });
     }
 }
 

@@ -32,6 +32,12 @@ pub(super) fn typed(model: &mut Model, key: &KeyPress, event: KeyEvent) {
                 rules::changed(model);
             }
         }
+        Some(Popup::Play(form)) => {
+            form.fault = None;
+            if let Some(line) = form.line() {
+                line.key(key);
+            }
+        }
         // A key that is not on the list ends the prefix.
         Some(Popup::Prefix(_)) => {
             model.notify(why_not(model, key));
@@ -77,6 +83,12 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             if let Some(line) = form.line() {
                 line.insert(text);
                 rules::changed(model);
+            }
+        }
+        (Some(Popup::Play(form)), _, _) => {
+            form.fault = None;
+            if let Some(line) = form.line() {
+                line.insert(text);
             }
         }
         (Some(Popup::Pager(_)) | None, Some(prompt), _) => {

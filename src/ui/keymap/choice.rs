@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::binding::Action;
 use super::context::KeyContext;
-use super::table::{Action, BINDINGS};
+use super::table::BINDINGS;
 use crate::ui::key_press::{KEY_NAMES, key_name};
 use crate::ui::settings::KeyChoice;
 

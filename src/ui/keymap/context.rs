@@ -25,12 +25,14 @@ pub(crate) enum KeyContext {
     Fold,
     Copy,
     Write,
+    Export,
     Toggle,
     PickSession,
     Help,
     Block,
     Rule,
     Offers,
+    Play,
     AskQuit,
     AskAll,
     AskHold,
@@ -47,7 +49,7 @@ pub(crate) enum KeyContext {
 
 impl KeyContext {
     /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 43] = [
+    pub(crate) const ALL: [Self; 45] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -57,6 +59,7 @@ impl KeyContext {
         Self::Block,
         Self::Rule,
         Self::Offers,
+        Self::Play,
         Self::Tapes,
         Self::Steps,
         Self::Compare,
@@ -73,6 +76,7 @@ impl KeyContext {
         Self::Fold,
         Self::Copy,
         Self::Write,
+        Self::Export,
         Self::Toggle,
         Self::Prompt(PromptKind::Filter),
         Self::Prompt(PromptKind::Hold),
@@ -116,6 +120,7 @@ impl KeyContext {
             Self::Fold => "fold-menu",
             Self::Copy => "copy-menu",
             Self::Write => "write-menu",
+            Self::Export => "export-menu",
             Self::Toggle => "toggle-menu",
             _ => return None,
         })
@@ -123,8 +128,14 @@ impl KeyContext {
 
     /// Whether one key press may be looked up in both.
     pub(super) fn meets(self, other: Self) -> bool {
-        const ALONE: [KeyContext; 5] =
-            [KeyContext::Go, KeyContext::Fold, KeyContext::Copy, KeyContext::Write, KeyContext::Toggle];
+        const ALONE: [KeyContext; 6] = [
+            KeyContext::Go,
+            KeyContext::Fold,
+            KeyContext::Copy,
+            KeyContext::Write,
+            KeyContext::Export,
+            KeyContext::Toggle,
+        ];
         const ALWAYS: [KeyContext; 4] =
             [KeyContext::Move, KeyContext::Search, KeyContext::Piping, KeyContext::Everywhere];
         const TOGETHER: [(KeyContext, KeyContext); 5] = [
@@ -169,12 +180,14 @@ impl KeyContext {
             Self::Fold => "after z",
             Self::Copy => "after y",
             Self::Write => "after w",
+            Self::Export => "after x",
             Self::Toggle => "after t",
             Self::PickSession => "choosing a session",
             Self::Help => "help",
             Self::Block => "block",
             Self::Rule => "a rule from a message",
             Self::Offers => "choosing what to call",
+            Self::Play => "how tapes are played",
             Self::AskQuit => "quitting with held messages",
             Self::AskAll => "forwarding many",
             Self::AskHold => "hold off with held messages",

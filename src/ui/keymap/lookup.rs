@@ -1,7 +1,8 @@
 //! Which action a key means where, and which keys work now.
 
+use super::binding::{Action, KeyBinding};
 use super::context::KeyContext;
-use super::table::{Action, BINDINGS, KeyBinding};
+use super::table::BINDINGS;
 use crate::ui::key_press::KeyPress;
 use crate::ui::model::popup::{Confirmation, Popup, Prefix};
 use crate::ui::model::{Model, Pane, ScreenKind};
@@ -61,12 +62,14 @@ fn popup_context(popup: &Popup) -> KeyContext {
         Popup::Prefix(Prefix::Fold) => KeyContext::Fold,
         Popup::Prefix(Prefix::Copy) => KeyContext::Copy,
         Popup::Prefix(Prefix::Write) => KeyContext::Write,
+        Popup::Prefix(Prefix::Export) => KeyContext::Export,
         Popup::Prefix(Prefix::Toggle) => KeyContext::Toggle,
         Popup::Sessions(_) => KeyContext::PickSession,
         Popup::Help(_) => KeyContext::Help,
         Popup::Block(_) => KeyContext::Block,
         Popup::Rule(_) => KeyContext::Rule,
         Popup::Offers(_) => KeyContext::Offers,
+        Popup::Play(_) => KeyContext::Play,
         Popup::Confirm(Confirmation::Quit) => KeyContext::AskQuit,
         Popup::Confirm(Confirmation::ForwardAll) => KeyContext::AskAll,
         Popup::Confirm(Confirmation::HoldOff) => KeyContext::AskHold,
@@ -91,7 +94,10 @@ pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
         let mut bindings = bindings(&model.settings.keys, context);
         bindings.find(|(_, keys)| keys.contains(&name.as_str())).map(|(binding, _)| binding)
     };
-    if let Some(binding) = contexts(model).into_iter().find_map(of) {
+    // What is everywhere, and now nowhere, says least of this place.
+    let is_aside = |context: &KeyContext| matches!(context, KeyContext::Search | KeyContext::Piping);
+    let (aside, here): (Vec<_>, Vec<_>) = contexts(model).into_iter().partition(is_aside);
+    if let Some(binding) = here.into_iter().chain(aside).find_map(of) {
         if matches!(binding.action, Action::Screen(_)) {
             return format!("`{name}`: you are there already, this screen shows {}", binding.help);
         }

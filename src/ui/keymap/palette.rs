@@ -1,8 +1,9 @@
 //! Commands by name: what `:` offers. Read from the table of keys, so that nothing can be done that no key does.
 
+use super::binding::{Action, ExportForm, KeyBinding};
 use super::context::KeyContext;
 use super::lookup::{bindings, contexts_of_screen, first_key};
-use super::table::{Action, ExportForm, KeyBinding};
+use crate::event::TapeForm;
 use crate::ui::model::Model;
 use crate::ui::model::ScreenKind;
 use crate::ui::model::motion::Motion;
@@ -34,7 +35,7 @@ const ALIASES: [(&str, &str); 10] = [
 ];
 
 /// Where the keys of commands are.
-const OFFERED: [KeyContext; 20] = [
+const OFFERED: [KeyContext; 21] = [
     KeyContext::Held,
     KeyContext::Search,
     KeyContext::Piping,
@@ -54,6 +55,7 @@ const OFFERED: [KeyContext; 20] = [
     KeyContext::Fold,
     KeyContext::Toggle,
     KeyContext::Write,
+    KeyContext::Export,
     KeyContext::Move,
 ];
 
@@ -91,6 +93,7 @@ fn row(model: &Model, binding: &KeyBinding, keys: &[&str]) -> PaletteRow {
         KeyContext::Fold => Some(Action::FoldMenu),
         KeyContext::Toggle => Some(Action::ToggleMenu),
         KeyContext::Write => Some(Action::WriteMenu),
+        KeyContext::Export => Some(Action::ExportMenu),
         _ => None,
     };
     let here = contexts_of_screen(model);
@@ -218,15 +221,6 @@ impl Action {
             Self::FoldClose => "fold-close",
             Self::UnfoldAll => "fold-open-all",
             Self::FoldAll => "fold-close-all",
-            Self::Play => "play",
-            Self::StopPlay => "stop",
-            Self::Pace => "pace",
-            Self::StepReplay => "send-next",
-            Self::NextFail => "next-fail",
-            Self::ReadStep => "read-step",
-            Self::AcceptReply => "accept-reply",
-            Self::IgnorePaths => "ignore-paths",
-            Self::AskDelete => "tape-delete",
             Self::Level => "level",
             Self::Group => "group",
             Self::Order => "sort",
@@ -252,6 +246,26 @@ impl Action {
             Self::Page => "pager",
             Self::Suspend => "suspend",
             Self::StopPipe => "pipe-stop",
+            _ => self.name_of_tapes(),
+        }
+    }
+
+    fn name_of_tapes(self) -> &'static str {
+        match self {
+            Self::Play => "play",
+            Self::StopPlay => "stop",
+            Self::Pace => "pace",
+            Self::StepReplay => "send-next",
+            Self::NextFail => "next-fail",
+            Self::ReadStep => "read-step",
+            Self::AcceptReply => "accept-reply",
+            Self::IgnorePaths => "ignore-paths",
+            Self::AskDelete => "tape-delete",
+            Self::Serve => "serve",
+            Self::CopyAddress => "copy-address",
+            Self::PlayOptions => "play-options",
+            Self::ExportMenu => "export",
+            Self::Export(form) => export_name(form),
             _ => self.name_of_a_view(),
         }
     }
@@ -291,6 +305,19 @@ impl Action {
             // Keys of a line, a form or a question: no commands.
             _ => "cancel",
         }
+    }
+}
+
+fn export_name(form: TapeForm) -> &'static str {
+    match form {
+        TapeForm::Har => "export-har",
+        TapeForm::Curl => "export-curl",
+        TapeForm::Jsonl => "export-json-lines",
+        TapeForm::Markdown => "export-markdown",
+        TapeForm::Html => "export-html",
+        TapeForm::Pytest => "export-pytest",
+        TapeForm::Vitest => "export-vitest",
+        TapeForm::Rust => "export-rust",
     }
 }
 

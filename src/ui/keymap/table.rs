@@ -1,198 +1,12 @@
 //! The one table of keys: dispatch, key line and help are all read from it.
 
+use super::binding::{Action, ExportForm, KeyBinding, key};
 use super::context::KeyContext;
+use crate::event::TapeForm;
 use crate::ui::model::motion::Motion;
 use crate::ui::model::own_call::OwnCall;
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane, ScreenKind};
-
-/// Everything a key can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Move(Motion),
-    Left,
-    Right,
-    Screen(ScreenKind),
-    NextPane,
-    PreviousPane,
-    Zoom,
-    Open,
-    Back,
-    Quit,
-    Interrupt,
-    Help,
-    Go,
-    Type(PromptKind),
-    ToggleFilter,
-    Follow,
-    Pair,
-    Pairs,
-    NextError,
-    NextHeld,
-    SearchNext,
-    SearchPrevious,
-    EndSearch,
-    PickSession,
-    Hold,
-    Forward,
-    ForwardAll,
-    ForwardAllNow,
-    Step,
-    HoldReply,
-    KeepPatient,
-    Edit,
-    EditValue,
-    TurnValue,
-    Pick,
-    WholeText,
-    Block,
-    BlockPreset,
-    Answer,
-    Drop,
-    Revert,
-    Resend,
-    CopyMenu,
-    CopyMessage,
-    CopyBody,
-    CopyValue,
-    CopyPath,
-    CopyId,
-    CopyRow,
-    CopyAs(ExportForm),
-    WriteMenu,
-    Write(ExportForm),
-    Page,
-    StopPipe,
-    Suspend,
-    Repaint,
-    Mark,
-    OnlyMarked,
-    Unmark,
-    UndoLast,
-    Compare,
-    Sort,
-    Compose,
-    Fork,
-    Rewind,
-    Why,
-    Timeline,
-    Sequence,
-    Rule,
-    SwitchRule,
-    RuleUp,
-    RuleDown,
-    NewRule,
-    RemoveRule,
-    RemoveRuleNow,
-    SaveRules,
-    Reverse,
-    Theme,
-    GoToFault,
-    ToggleMenu,
-    Mouse,
-    OpenStrings,
-    Pictures,
-    Source,
-    ReadLine,
-    CopyLine,
-    FoldMenu,
-    FoldToggle,
-    FoldOpen,
-    FoldClose,
-    UnfoldAll,
-    FoldAll,
-    Play,
-    StopPlay,
-    Pace,
-    StepReplay,
-    NextFail,
-    ReadStep,
-    AcceptReply,
-    IgnorePaths,
-    AskDelete,
-    DeleteTape,
-    Level,
-    Group,
-    Order,
-    Widen,
-    Narrow,
-    Send,
-    SendRaw,
-    CancelCall,
-    Outside,
-    Format,
-    Undo,
-    Redo,
-    Original,
-    ToggleDiff,
-    Accept,
-    Cancel,
-    Older,
-    Newer,
-    Complete,
-    CompleteBack,
-    NextField,
-    PreviousField,
-    QuitForward,
-    QuitFail,
-    HoldOffForward,
-    HoldOffKeep,
-    Pause,
-    Restart,
-}
-
-/// What leaves the screen, and in which form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExportForm {
-    Message,
-    Body,
-    Value,
-    Curl,
-    Markdown,
-    /// All that is listed, as an HTTP Archive.
-    Archive,
-    /// Lines of the list: where it is copied the selected one, where it is written all.
-    Lines,
-}
-
-/// One key of one context.
-pub(crate) struct KeyBinding {
-    pub(crate) on: KeyContext,
-    pub(crate) keys: &'static [&'static str],
-    pub(crate) action: Action,
-    /// For the key line; empty: not shown there.
-    pub(crate) hint: &'static str,
-    pub(crate) help: &'static str,
-    /// Where it does nothing it is neither shown nor taken.
-    pub(crate) when: fn(&Model) -> bool,
-    /// What the hint is instead, where it is another.
-    other_hint: fn(&Model) -> Option<&'static str>,
-}
-
-const fn key(
-    on: KeyContext,
-    keys: &'static [&'static str],
-    action: Action,
-    hint: &'static str,
-    help: &'static str,
-) -> KeyBinding {
-    KeyBinding { on, keys, action, hint, help, when: |_| true, other_hint: |_| None }
-}
-
-impl KeyBinding {
-    const fn when(self, when: fn(&Model) -> bool) -> Self {
-        Self { when, ..self }
-    }
-
-    const fn or_hint(self, other_hint: fn(&Model) -> Option<&'static str>) -> Self {
-        Self { other_hint, ..self }
-    }
-
-    /// What it does now, for the key line.
-    pub(super) fn hint(&self, model: &Model) -> &'static str {
-        (self.other_hint)(model).unwrap_or(self.hint)
-    }
-}
 
 use Action as A;
 use KeyContext as C;
@@ -324,8 +138,24 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "play it step by step; of a replay that waits, send the next message now",
     )
     .when(Model::can_step),
+    key(C::Tapes, &["S"], A::Serve, "serve", "have the tape answer clients, as `tapline mock` does, or no more")
+        .when(|m| m.tapes.selected().is_some())
+        .or_hint(|m| m.is_served().then_some("serve no more")),
+    key(C::Tapes, &["y"], A::CopyAddress, "copy address", "copy the address at which the tape answers clients")
+        .when(Model::is_served),
+    key(
+        C::Tapes,
+        &["e"],
+        A::PlayOptions,
+        "options",
+        "how tapes are played and served: what counts, what ends a replay",
+    )
+    .when(|m| m.tapes.selected().is_some()),
+    key(C::Tapes, &["x", "w"], A::ExportMenu, "export", "write the tape in another form to a file")
+        .when(Model::can_export),
     key(C::Tapes, &["m"], A::Pace, "pace", "pace of the next replay: flat out, as recorded, x2, x10, step by step"),
     key(C::Tapes, &["n"], A::NextFail, "next fail", "next step that failed").when(Model::has_fails),
+    key(C::Tapes, &["v"], A::ReadStep, "read", "read all that differs in the step").when(Model::step_differs),
     key(C::Tapes, &["R"], A::Type(PromptKind::TapeName), "rename", "give the tape another name")
         .when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &[";"], A::Type(PromptKind::TapeNote), "note", "write a note onto the tape")
@@ -354,7 +184,6 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "ignore what differs in the step when this tape is played, or no longer",
     )
     .when(Model::can_ignore),
-    key(C::Steps, &["v"], A::ReadStep, "read", "read all that differs in the step").when(Model::step_differs),
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
     // Two tapes side by side.
     key(C::Compare, &["enter"], A::Open, "open", "both values, or the second tape at this call")
@@ -564,6 +393,16 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Write, &["h"], A::Write(ExportForm::Archive), "HAR", "all messages that are listed, as an HTTP Archive")
         .when(|m| m.settings.archive.is_some()),
     key(C::Write, &["esc"], A::Cancel, "", "nothing"),
+    // After `x` on a tape.
+    key(C::Export, &["h"], A::Export(TapeForm::Har), "HAR", "an HTTP Archive, for browsers and proxies"),
+    key(C::Export, &["c"], A::Export(TapeForm::Curl), "curl", "a script of curl lines that send it again"),
+    key(C::Export, &["j"], A::Export(TapeForm::Jsonl), "JSON lines", "its messages, a line each"),
+    key(C::Export, &["m"], A::Export(TapeForm::Markdown), "Markdown", "a transcript, for an issue"),
+    key(C::Export, &["l"], A::Export(TapeForm::Html), "HTML", "a page with list, diagram and timeline"),
+    key(C::Export, &["p"], A::Export(TapeForm::Pytest), "pytest", "a test in Python"),
+    key(C::Export, &["v"], A::Export(TapeForm::Vitest), "vitest", "a test in TypeScript"),
+    key(C::Export, &["r"], A::Export(TapeForm::Rust), "Rust", "a test in Rust"),
+    key(C::Export, &["esc"], A::Cancel, "", "nothing"),
     // After `t`.
     key(C::Toggle, &["m"], A::Mouse, "mouse", "the mouse on or off; where it is on, shift selects text"),
     key(C::Toggle, &["t"], A::Theme, "theme", "colours for dark, for light, of high contrast, of the terminal, none"),
@@ -606,6 +445,12 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Rule, &["left"], A::Left, "", "what it does: the one before").when(Model::chooses_deed),
     key(C::Rule, &["down", "tab"], A::NextField, "next field", "next field"),
     key(C::Rule, &["up", "shift tab"], A::PreviousField, "", "previous field"),
+    key(C::Play, &["enter"], A::Accept, "so it is", "play and serve tapes so from here on"),
+    key(C::Play, &["esc"], A::Cancel, "as before", "leave it as it was"),
+    key(C::Play, &["right"], A::Right, "other", "the next choice").when(Model::chooses_play),
+    key(C::Play, &["left"], A::Left, "", "the choice before").when(Model::chooses_play),
+    key(C::Play, &["down", "tab"], A::NextField, "next line", "next line"),
+    key(C::Play, &["up", "shift tab"], A::PreviousField, "", "previous line"),
     key(C::AskQuit, &["f", "enter"], A::QuitForward, "forward them", "send them on and quit"),
     key(C::AskQuit, &["x"], A::QuitFail, "fail them", "answer them with an error and quit"),
     key(C::AskQuit, &["esc", "q", "n"], A::Cancel, "stay", "do not quit"),

@@ -1,6 +1,8 @@
 //! What happens to the model, and what it wants done outside.
 
-use crate::event::{Command, Event};
+use std::path::PathBuf;
+
+use crate::event::{Command, Event, TapeForm};
 use crate::ui::host::{Exit, ScreenInput};
 
 /// What happens to the model.
@@ -24,6 +26,11 @@ pub(crate) enum Effect {
     Save {
         name: String,
         bytes: Vec<u8>,
+    },
+    /// Writes a tape in another form to a new file in the working directory. That it is done comes in later.
+    Export {
+        tape: PathBuf,
+        form: TapeForm,
     },
     /// Shows this text in the operator's own pager.
     Page(String),

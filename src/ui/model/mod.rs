@@ -28,6 +28,7 @@ pub(crate) mod offers;
 mod on_event;
 pub(crate) mod own_call;
 pub(crate) mod patience;
+pub(crate) mod play_form;
 pub(crate) mod popup;
 pub(crate) mod prompt;
 mod resync;

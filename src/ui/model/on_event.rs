@@ -15,9 +15,10 @@ use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::{AskedPlay, OpenTape, ReplayRun};
 use crate::envelope::{Envelope, Outcome, Seq, SessionId};
 use crate::event::{
-    BranchedSession, Command, Event, Held, Holding, Landmark, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent,
-    TapeComparison, TapeEnd, TapePart, Timestamp,
+    BranchedSession, Command, Event, Held, Holding, Landmark, Level, LogLine, OnQuit, Origin, ReplayEvent,
+    ReplaySummary, ShadowEvent, TapeComparison, TapeEnd, TapePart, Timestamp,
 };
+use crate::mcp::error_code::ErrorCode;
 use crate::text;
 use crate::ui::host::Exit;
 
@@ -83,12 +84,15 @@ impl Model {
     fn say_answer(&mut self, line: &LogLine) {
         let awaited = self.rules_screen.awaits_answer;
         let is_of_rules = line.source == "rules" || (line.source == "attach" && awaited);
-        if !is_of_rules && line.source != "tape" {
+        if line.source == "mock" {
+            self.tapes.to_be_served = None;
+        } else if !is_of_rules && line.source != "tape" {
             return;
         }
         let first = line.text.lines().next().unwrap_or_default().to_owned();
         match line.level {
             Level::Error | Level::Warn => self.warn(first),
+            Level::Info if line.source == "mock" => self.notify(first),
             Level::Info if line.source == "rules" && (awaited || self.screen == ScreenKind::Rules) => {
                 if !self.notice.as_ref().is_some_and(|notice| notice.grave) {
                     self.notify(first);
@@ -114,6 +118,7 @@ impl Model {
 
     fn apply_event(&mut self, event: Event) {
         self.say_unsent(&event);
+        self.say_missed(&event);
         let seen = match &event {
             Event::Passed(envelope) => self.watches(envelope.session),
             Event::Held(held) => self.watches(held.envelope.session),
@@ -155,6 +160,18 @@ impl Model {
             && self.resync.rebuild.is_none()
         {
             self.warn(format!("{} went without its draft, which is kept: `<messages edit>` opens it", passed.seq));
+        }
+    }
+
+    /// A tape that answers clients has no answer: a client of it has left what was recorded, which is to be seen on every screen.
+    fn say_missed(&mut self, event: &Event) {
+        if let Event::Passed(reply) = event
+            && self.resync.rebuild.is_none()
+            && ErrorCode::of(&reply.message) == Some(ErrorCode::NotOnTape)
+            && let Some(text) = reply.message.at(&["error", "message"])
+        {
+            let text = serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned());
+            self.warn(format!("{}: {}", reply.seq, text.trim_start_matches("tapline: ")));
         }
     }
 
@@ -349,13 +366,8 @@ impl Model {
     fn on_replay_event(&mut self, event: ReplayEvent) {
         match &event {
             ReplayEvent::Finished(summary) => {
-                let what = if summary.stopped { "stopped" } else { "done" };
-                let rest = if summary.stopped { ", the rest was not played" } else { "" };
-                // What a person has accepted meanwhile is what the tape expects.
-                let accepted = self.tapes.replay.as_ref().map_or(0, ReplayRun::accepted).min(summary.failed);
-                let failed = summary.failed - accepted;
-                let accepted = if accepted > 0 { format!(", {accepted} accepted") } else { String::new() };
-                self.notify(format!("replay {what}: {} passed, {failed} failed{accepted}{rest}", summary.passed));
+                let accepted = self.tapes.replay.as_ref().map_or(0, ReplayRun::accepted);
+                self.notify(summary_words(summary, accepted));
                 // Its own session is on a tape now.
                 self.send(Command::ListTapes);
             }
@@ -413,4 +425,12 @@ impl Model {
         self.observed = observed;
         self.live.rows_replaced(&self.observed.rows);
     }
+}
+
+/// What a person has accepted meanwhile is what the tape expects.
+fn summary_words(summary: &ReplaySummary, accepted: usize) -> String {
+    let (what, rest) = if summary.stopped { ("stopped", ", the rest was not played") } else { ("done", "") };
+    let (passed, failed) = (summary.passed, summary.failed.saturating_sub(accepted));
+    let accepted = if accepted > 0 { format!(", {accepted} accepted") } else { String::new() };
+    format!("replay {what}: {passed} passed, {failed} failed{accepted}{rest}")
 }

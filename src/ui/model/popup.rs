@@ -3,6 +3,7 @@
 use super::input_line::InputLine;
 use super::motion::ListCursor;
 use super::offers::OfferList;
+use super::play_form::PlayForm;
 use super::rule_form::RuleForm;
 use super::wrapped_text::wrapped;
 use crate::envelope::Seq;
@@ -16,6 +17,7 @@ pub(crate) enum Popup {
     Block(BlockForm),
     Rule(Box<RuleForm>),
     Offers(Box<OfferList>),
+    Play(Box<PlayForm>),
     Confirm(Confirmation),
     Pager(Pager),
 }
@@ -27,6 +29,7 @@ pub(crate) enum Prefix {
     Fold,
     Copy,
     Write,
+    Export,
     Toggle,
 }
 

@@ -6,12 +6,13 @@ use super::editor::Editor;
 use super::lint_screen::LintScreenRow;
 use super::message_rows::MessageRow;
 use super::own_call::OwnCall;
+use super::play_form::PlayField;
 use super::popup::Popup;
 use super::rule_form::RuleField;
 use super::session_list::SessionRow;
 use super::state::{Model, ScreenKind};
 use crate::envelope::{Direction, Seq};
-use crate::event::{Held, LogLine, RuleStatus, SessionState, StepReport};
+use crate::event::{Held, LogLine, RuleStatus, ServedTape, SessionState, StepReport};
 use crate::mcp::method::INITIALIZE;
 use crate::message::Kind;
 
@@ -155,6 +156,25 @@ impl Model {
         matches!(&self.popup, Some(Popup::Rule(form)) if form.field == RuleField::Action)
     }
 
+    /// In the form of how tapes are played the cursor is on a choice.
+    pub(crate) fn chooses_play(&self) -> bool {
+        matches!(&self.popup, Some(Popup::Play(form)) if form.field != PlayField::Ignore)
+    }
+
+    /// The chosen tape, where it answers clients.
+    pub(crate) fn served(&self) -> Option<&ServedTape> {
+        let tape = self.tapes.selected()?;
+        self.metrics.figures.as_ref()?.served.iter().find(|served| served.tape == tape.path)
+    }
+
+    pub(crate) fn is_served(&self) -> bool {
+        self.served().is_some()
+    }
+
+    pub(crate) fn can_export(&self) -> bool {
+        self.settings.tape_writer.is_some() && self.tapes.selected().is_some()
+    }
+
     /// Where clients come in; of several front doors, or none over HTTP, there is no address to give.
     pub(crate) fn front_url(&self) -> Option<&str> {
         self.observed.front.as_ref().map(|(url, _)| url.as_str()).filter(|url| url.contains("://"))
@@ -197,7 +217,7 @@ impl Model {
 
     /// Whether a message of a replay can be let go, or a replay be begun.
     pub(crate) fn can_step(&self) -> bool {
-        self.tapes.waiting().is_some() || (self.tapes.selected().is_some() && !self.tapes.running())
+        self.tapes.selected().is_some() || self.tapes.running()
     }
 
     /// Whether a command reads a message.

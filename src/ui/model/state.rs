@@ -176,6 +176,8 @@ pub(crate) struct Model {
     pub(crate) piped: String,
     /// The one that runs.
     pub(crate) piping: Option<RunningPipe>,
+    /// A tape that is being written in another form, and since when.
+    pub(crate) exporting: Option<(String, Timestamp)>,
     /// Pictures are described.
     pub(crate) pictures_off: bool,
     /// The terminal has the mouse.
@@ -220,7 +222,7 @@ impl Model {
 
     /// Notes that the screen no longer shows what the model says. Figures are seen on their own screen only.
     pub(crate) fn mark_dirty(&mut self, change: &Change) {
-        self.dirty |= matches!(self.screen, ScreenKind::Metrics | ScreenKind::Rules)
+        self.dirty |= matches!(self.screen, ScreenKind::Metrics | ScreenKind::Rules | ScreenKind::Tapes)
             || !matches!(change, Change::Event(event) if event.is_figures());
     }
 
@@ -284,7 +286,8 @@ impl Model {
         let held = self.observed.held.values().filter(move |held| shown || rings || calls(held));
         let held = held.map(|held| held.since.0);
         let piped = self.piping.as_ref().map(|pipe| pipe.since.0);
-        open.filter(move |_| shown).chain(held).chain(oldest).chain(own).chain(piped)
+        let written = self.exporting.as_ref().map(|(_, since)| since.0);
+        open.filter(move |_| shown).chain(held).chain(oldest).chain(own).chain(piped).chain(written)
     }
 
     /// Whether an age reads otherwise than before.

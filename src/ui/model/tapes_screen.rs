@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::message_list::MessageList;
 use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::motion::{ListCursor, Motion};
+use super::play_form::PlayChoices;
 use super::session_list::upstream_name;
 use crate::envelope::{Seq, SessionId};
 use crate::event::{
-    ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, StepWait, TapeEnd, TapeInfo, TapePart, TapeSeam,
-    Timestamp, branch_order,
+    ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait, TapeEnd, TapeInfo, TapePart, TapeSeam, Timestamp,
+    branch_order,
 };
 use crate::json::PathPattern;
 use crate::json::path::JsonPath;
@@ -123,9 +124,9 @@ pub(crate) struct TapesScreen {
     pub(crate) replay: Option<ReplayRun>,
     /// A tape that is read to be played, and how many of how many bytes are.
     pub(crate) reading: Option<(PathBuf, u64, u64)>,
-    pub(crate) speed: Speed,
-    /// The next replay waits before each message for a key.
-    pub(crate) by_step: bool,
+    pub(crate) choices: PlayChoices,
+    /// A tape that is to answer clients, until it is known whether it does.
+    pub(crate) to_be_served: Option<PathBuf>,
     pub(crate) order: TapeOrder,
     /// The order is turned around.
     turned: bool,
@@ -136,10 +137,10 @@ pub(crate) struct TapesScreen {
 impl Default for TapesScreen {
     fn default() -> Self {
         let (order, place) = (TapeOrder::default(), ListCursor::default());
-        let (speed, depths, needs) = (Speed::Max, Vec::new(), TapeNeeds::default());
-        let (by_step, turned, ignored) = (false, false, HashMap::new());
-        let (list, goal, replay, reading) = (None, None, None, None);
-        Self { list, depths, needs, place, goal, replay, reading, speed, by_step, order, turned, ignored }
+        let (choices, depths, needs) = (PlayChoices::default(), Vec::new(), TapeNeeds::default());
+        let (turned, ignored) = (false, HashMap::new());
+        let (list, goal, replay, reading, to_be_served) = (None, None, None, None, None);
+        Self { list, depths, needs, place, goal, replay, reading, choices, to_be_served, order, turned, ignored }
     }
 }
 
@@ -381,6 +382,10 @@ impl TapesScreen {
         self.ignored.get(tape).map_or(&[], Vec::as_slice)
     }
 
+    pub(crate) fn ignore(&mut self, tape: PathBuf, paths: Vec<String>) {
+        self.ignored.insert(tape, paths);
+    }
+
     /// The paths that would settle the chosen step: those of its differences, else those by which it passed.
     pub(crate) fn settling_paths(&self) -> Vec<String> {
         let Some((replay, step)) = self.replay.as_ref().and_then(|replay| Some((replay, replay.selected()?))) else {
@@ -445,24 +450,6 @@ impl TapesScreen {
                 replay.accepted.insert(request);
             }
             (ReplayEvent::Accepted { .. }, _) | (_, None) => {}
-        }
-    }
-
-    pub(crate) fn next_speed(&mut self) {
-        (self.speed, self.by_step) = match self.speed {
-            _ if self.by_step => (Speed::Max, false),
-            Speed::Max => (Speed::Times(1.0), false),
-            Speed::Times(times) if times < 2.0 => (Speed::Times(2.0), false),
-            Speed::Times(times) if times < 10.0 => (Speed::Times(10.0), false),
-            Speed::Times(_) => (Speed::Max, true),
-        };
-    }
-
-    pub(crate) fn speed_words(&self) -> String {
-        match self.speed {
-            _ if self.by_step => "step by step".to_owned(),
-            Speed::Max => "flat out".to_owned(),
-            Speed::Times(times) => format!("x{times}"),
         }
     }
 }

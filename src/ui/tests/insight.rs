@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::rig::{Rig, World, busy, text_result};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
 use crate::event::{
-    CallStanding, Command, Difference, Event, Excused, ReplayEvent, ReplaySummary, StepReport, StepVerdict, StepWait,
+    CallStanding, Command, Difference, Event, Excused, ReplayEvent, ReplayRequest, ReplaySummary, StepReport,
+    StepVerdict, StepWait,
 };
 
 #[test]
@@ -54,7 +55,7 @@ fn replay_says_what_it_waits_for_and_a_key_lets_it_go() {
     rig.press("4");
     rig.on_event(Event::Tapes(super::rig::tapes()));
     let asked = |rig: &mut Rig| rig.press("s").commands().pop();
-    assert!(matches!(asked(&mut rig), Some(Command::Replay { by_step: true, .. })));
+    assert!(matches!(asked(&mut rig), Some(Command::Replay(ReplayRequest { by_step: true, .. }))));
     for event in super::pictures::replay() {
         rig.on_event(Event::Replay(event));
     }
@@ -153,10 +154,22 @@ fn paths_that_differ_are_ignored_until_they_count_again() {
     rig.on_event(Event::Replay(ReplayEvent::Finished(ReplaySummary::default())));
     rig.press("q");
     let asked = rig.press("r").commands().pop();
-    assert!(matches!(asked, Some(Command::Replay { ignore, .. }) if ignore == [".result.content[*].text"]));
+    assert!(
+        matches!(asked, Some(Command::Replay(ReplayRequest { ignore, .. })) if ignore == [".result.content[*].text"])
+    );
     // Of another tape everything counts.
     let asked = rig.press("j r").commands().pop();
-    assert!(matches!(asked, Some(Command::Replay { ignore, .. }) if ignore.is_empty()));
+    assert!(matches!(asked, Some(Command::Replay(ReplayRequest { ignore, .. })) if ignore.is_empty()));
+}
+
+#[test]
+fn step_that_passed_as_it_was_ignored_says_so_when_that_counts_again() {
+    let mut rig = failed_step();
+    let ignored = |command| match command {
+        Some(Command::IgnoreInReplay { paths, .. }) => paths,
+        other => panic!("{other:?}"),
+    };
+    rig.press("i");
     // It passed, and says by what.
     let mut events = super::pictures::replay();
     let Some(ReplayEvent::Step(step)) = events.get_mut(3) else { panic!("no step") };
@@ -171,7 +184,6 @@ fn paths_that_differ_are_ignored_until_they_count_again() {
     (step.verdict, step.why) = (StepVerdict::Pass, None);
     events.truncate(4);
     events.into_iter().for_each(|event| rig.on_event(Event::Replay(event)));
-    rig.press("tab");
     assert!(ignored(rig.press("i").commands().pop()).is_empty());
     let picture = rig.picture();
     assert!(picture.contains("counts again: .result.content[*].text") && !picture.contains("ignores 1"), "{picture}");
@@ -187,7 +199,7 @@ fn step_too_many_after_the_end_takes_nothing_away() {
     rig.press("4");
     rig.on_event(Event::Tapes(super::rig::tapes()));
     let is_by_step = |rig: &mut Rig, key: &str| match rig.press(key).commands().pop() {
-        Some(Command::Replay { by_step, .. }) => Some(by_step),
+        Some(Command::Replay(ReplayRequest { by_step, .. })) => Some(by_step),
         _ => None,
     };
     assert_eq!(is_by_step(&mut rig, "s"), Some(true));
@@ -199,7 +211,7 @@ fn step_too_many_after_the_end_takes_nothing_away() {
     assert_eq!(is_by_step(&mut rig, "s"), None);
     let picture = rig.picture();
     assert!(picture.contains("the replay has ended; `space` plays it again, step by step"), "{picture}");
-    assert!(picture.contains("250 ms"), "what differs is still there: {picture}");
+    assert!(picture.contains("FAIL"), "what differs is still there: {picture}");
     assert_eq!(is_by_step(&mut rig, "space"), Some(true));
     // At a pace, where that is asked for; and of another tape it is the first step.
     assert_eq!(is_by_step(&mut rig, "m space"), Some(false));

@@ -67,8 +67,8 @@ fn same_as_escape(scene: fn(&mut Rig), after: &(Buffer, Position, String)) -> bo
 
 #[test]
 fn every_key_of_the_help_does_something_where_the_help_shows_it() {
-    const MENUS: [KeyContext; 5] =
-        [KeyContext::Go, KeyContext::Fold, KeyContext::Copy, KeyContext::Write, KeyContext::Toggle];
+    const MENUS: [KeyContext; 6] =
+        [KeyContext::Go, KeyContext::Fold, KeyContext::Copy, KeyContext::Write, KeyContext::Export, KeyContext::Toggle];
     let keys_of = |place: usize| BINDINGS[place].keys.iter().map(move |key| (place, *key));
     let mut left: BTreeSet<(usize, &str)> = (0..BINDINGS.len()).flat_map(keys_of).collect();
     for (_, scene) in SCENES.iter().chain(PLACES) {

@@ -514,7 +514,7 @@ fn tapes_are_listed_opened_and_played() {
     assert!(
         matches!(command(&mut rig, "j enter"), Command::OpenTape(path) if path.ends_with("20260314T100400Z-127.0.0.1-9000-1f2e3d4c.tape.jsonl"))
     );
-    assert!(matches!(command(&mut rig, "space"), Command::Replay { .. }));
+    assert!(matches!(command(&mut rig, "space"), Command::Replay(_)));
     for event in super::pictures::replay() {
         rig.on_event(Event::Replay(event));
     }

@@ -24,6 +24,7 @@ mod run;
 mod same_set;
 mod scenes;
 mod see;
+mod serving;
 mod shadow;
 mod undo;
 mod values;

@@ -10,12 +10,15 @@ use ratatui::layout::{Position, Rect};
 use uuid::Uuid;
 
 use crate::envelope::{Direction, Envelope, Outcome, ReplyTo, Seq, SessionId, Subject, Transport, Via};
-use crate::event::{Command, Event, Held, Origin, Peer, Session, SessionState, TapeInfo, Ticket, Timestamp};
+use crate::event::figures::Figures;
+use crate::event::{
+    Command, Event, Held, Origin, Peer, ServedTape, Session, SessionState, TapeInfo, Ticket, Timestamp,
+};
 use crate::message::Message;
 use crate::ui::graphics::PicturePlace;
 use crate::ui::model::{Change, Effect, Model};
 use crate::ui::update::{before_drawing, update};
-use crate::ui::{ScreenInput, Settings, view};
+use crate::ui::{ScreenInput, Settings, TapeWriter, view};
 
 /// 2026-03-14 10:04:00 UTC.
 pub(crate) const START: Timestamp = Timestamp(1_773_482_640_000_000);
@@ -35,7 +38,8 @@ impl Rig {
 
     pub(crate) fn with(width: u16, height: u16, settings: &Settings) -> Self {
         let archive = |timed: &[_], upstream: &str| format!("{} of {upstream}", timed.len());
-        let settings = Settings { zone: TimeZone::UTC, archive: Some(archive), ..settings.clone() };
+        let tape_writer = Some::<TapeWriter>(|_, _, _, _| Ok(Vec::new()));
+        let settings = Settings { zone: TimeZone::UTC, archive: Some(archive), tape_writer, ..settings.clone() };
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let mut rig = Self {
             model: Model::new(settings, START.plus_micros(20_000_000)),
@@ -324,6 +328,13 @@ pub(crate) fn busy_events() -> Vec<Event> {
     );
     events.push(passed(&cancelled));
     events
+}
+
+/// The first of these tapes answers clients.
+pub(crate) fn served() -> Event {
+    let tape = "/tapes/demo.tape.jsonl".into();
+    let served = ServedTape { tape, url: "http://127.0.0.1:43121/mcp".to_owned(), answered: 12, missed: 1 };
+    Event::Figures(Arc::new(Figures { served: vec![served], ..Figures::default() }))
 }
 
 pub(crate) fn tapes() -> Vec<TapeInfo> {

@@ -7,7 +7,7 @@ use super::branching::{rewound, tape_tree};
 use super::comparing::{asked_to_compare, compared, unreadable};
 use super::metrics::measure;
 use super::pictures::replay;
-use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes, text_result};
+use super::rig::{Rig, START, World, busy_events, held, served, session, session_id, tapes, text_result};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, Via};
 use crate::event::figures::Figures;
 use crate::event::{
@@ -43,6 +43,21 @@ pub(super) const SCENES: &[Scene] = &[
     }),
     ("queue", queue),
     ("tapes", played),
+    ("tape-served", |rig| {
+        rig.press("4");
+        rig.on_event(Event::Tapes(tapes()));
+        rig.on_event(served());
+    }),
+    ("play-options", |rig| {
+        rig.press("4");
+        rig.on_event(Event::Tapes(tapes()));
+        rig.press("e down right");
+    }),
+    ("export", |rig| {
+        rig.press("4");
+        rig.on_event(Event::Tapes(tapes()));
+        rig.press("x");
+    }),
     ("open-tape", open_tape),
     ("tape-tree", tape_tree),
     ("rewound", rewound),

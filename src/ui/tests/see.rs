@@ -380,10 +380,6 @@ fn message_is_piped_to_a_command() {
     rig.model.now = START.plus_micros(26_000_000);
     let picture = rig.picture();
     assert!(picture.contains("`jq .params` runs, 6s: `|` stops it"), "{picture}");
-    let piped = |command: &str, printed: &str, why: Option<&str>| {
-        let output = PipedOutput { printed: printed.to_owned(), why: why.map(str::to_owned) };
-        Change::Input(ScreenInput::Piped { command: command.to_owned(), output })
-    };
     rig.change(piped(&command, "{\n  \"name\"", None));
     assert!(rig.picture().contains("| jq .params"), "{}", rig.picture());
     // The last one once more, or another in its place.
@@ -397,7 +393,19 @@ fn message_is_piped_to_a_command() {
     }
     rig.change(piped(&command, "", Some("ended with 3")));
     assert!(rig.picture().contains("`jq .params` ended with 3"), "{}", rig.picture());
-    // One that runs is stopped from everywhere, and by the key of its line: there is never a second.
+}
+
+fn piped(command: &str, printed: &str, why: Option<&str>) -> Change {
+    let output = PipedOutput { printed: printed.to_owned(), why: why.map(str::to_owned) };
+    Change::Input(ScreenInput::Piped { command: command.to_owned(), output })
+}
+
+#[test]
+fn command_that_runs_is_stopped_from_everywhere() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 8 9 enter |").typing("jq .params").press("enter");
+    rig.change(piped("jq .params", "", None));
+    // By the key of its line, too: there is never a second.
     for keys in ["|", "esc", "4 |", "enter esc"] {
         rig.press("1 | enter");
         rig.effects.clear();
@@ -411,7 +419,7 @@ fn message_is_piped_to_a_command() {
         rig.effects.clear();
         rig.press("|");
         assert!(rig.model.prompt.is_none() && rig.effects.is_empty(), "it is being stopped already");
-        rig.change(piped(&command, "as far as it came\n", Some("was stopped")));
+        rig.change(piped("jq .params", "as far as it came\n", Some("was stopped")));
         let picture = rig.picture();
         assert!(picture.contains("as far as it came") && picture.contains("jq .params: was stopped"), "{picture}");
         rig.press("esc 1 esc");

@@ -10,8 +10,8 @@ use super::parts::{put, short, styled};
 use super::prompt::search_words;
 use crate::text;
 use crate::ui::keymap::{hints, way_out, with_keys};
-use crate::ui::model::Model;
 use crate::ui::model::tapes_screen::tape_title;
+use crate::ui::model::{Model, age};
 use crate::ui::theme::Role;
 
 /// Cells of keys that stand beside what is said, if it is to stand beside them.
@@ -40,7 +40,9 @@ pub(super) fn draw_above(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn notice(model: &Model) -> Option<(String, Role)> {
-    let Some(notice) = &model.notice else { return piping(model).or_else(|| reading(model)) };
+    let Some(notice) = &model.notice else {
+        return piping(model).or_else(|| reading(model)).or_else(|| reading_aside(model));
+    };
     let text = with_keys(&model.settings.keys, &notice.text);
     Some((text::sanitize(&text).into_owned(), if notice.grave { Role::Held } else { Role::Accent }))
 }
@@ -65,6 +67,16 @@ fn reading(model: &Model) -> Option<(String, Role)> {
     let key = with_keys(&model.settings.keys, "`<tapes stop>` stops that");
     let words = format!("{} is read to be played: {percent}% of {}; {key}", text::sanitize(&name), text::size(*of));
     Some((words, Role::Accent))
+}
+
+/// The tape that is about to answer clients, or is written to a file.
+fn reading_aside(model: &Model) -> Option<(String, Role)> {
+    if let Some(tape) = &model.tapes.to_be_served {
+        return Some((format!("{} is read, to answer clients", text::sanitize(&tape_title(tape))), Role::Accent));
+    }
+    let (file, since) = model.exporting.as_ref()?;
+    let age = age(model.now.0.saturating_sub(since.0));
+    Some((format!("{} is being written, {age}", text::sanitize(file)), Role::Accent))
 }
 
 /// Whether what is said leaves room for keys in their line.

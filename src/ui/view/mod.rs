@@ -16,6 +16,7 @@ mod offers;
 mod paint;
 mod palette;
 mod parts;
+mod play_form;
 mod popups;
 mod prompt;
 mod queue;
@@ -102,6 +103,7 @@ fn draw_popup(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
         Some(Popup::Help(help)) => help::draw(model, help, frame, plan.body),
         Some(Popup::Offers(list)) => offers::draw(model, list, frame, plan.body),
         Some(Popup::Rule(form)) => rule_form::draw(model, form, frame, plan.body),
+        Some(Popup::Play(form)) => play_form::draw(model, form, frame, plan.body),
         Some(Popup::Block(form)) => block_form::draw(model, form, frame, plan.body),
         Some(Popup::Confirm(ask)) => popups::draw_confirmation(model, *ask, frame, plan.body),
         Some(Popup::Pager(pager)) => popups::draw_pager(model, pager, frame),

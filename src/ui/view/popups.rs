@@ -22,27 +22,35 @@ use crate::ui::theme::Role;
 
 /// The keys that may follow, in the lower right corner, where they hide least.
 pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
-    let (opens, title) = match &model.popup {
-        Some(Popup::Prefix(Prefix::Go)) => (Action::Go, "go to"),
-        Some(Popup::Prefix(Prefix::Fold)) => (Action::FoldMenu, "fold"),
-        Some(Popup::Prefix(Prefix::Write)) => (Action::WriteMenu, "write a file here"),
-        Some(Popup::Prefix(Prefix::Toggle)) => (Action::ToggleMenu, "on or off"),
-        _ => (Action::CopyMenu, "copy"),
-    };
-    let title = match first_key(&model.settings.keys, opens) {
-        Some(key) => format!("{key}: {title}"),
-        None => title.to_owned(),
-    };
+    let title = prefix_title(model);
     let hints = hints(model);
-    let inner = popup(model, frame, prefix_area(&hints, body), &title);
+    let inner = popup(model, frame, prefix_area(&hints, &title, body), &title);
     for (at, hint) in hints.into_iter().enumerate() {
         let [key, space, what, _] = hint_spans(model, hint);
         put(frame, inner, at, Line::from(vec![Span::raw(" "), key, space.clone(), space, what]));
     }
 }
 
-fn prefix_area(hints: &[(&str, &str)], body: Rect) -> Rect {
+/// The key that was pressed, and what it is about.
+fn prefix_title(model: &Model) -> String {
+    let (opens, title) = match &model.popup {
+        Some(Popup::Prefix(Prefix::Go)) => (Action::Go, "go to"),
+        Some(Popup::Prefix(Prefix::Fold)) => (Action::FoldMenu, "fold"),
+        Some(Popup::Prefix(Prefix::Write)) => (Action::WriteMenu, "write a file here"),
+        Some(Popup::Prefix(Prefix::Export)) => (Action::ExportMenu, "write the tape here as"),
+        Some(Popup::Prefix(Prefix::Toggle)) => (Action::ToggleMenu, "on or off"),
+        _ => (Action::CopyMenu, "copy"),
+    };
+    match first_key(&model.settings.keys, opens) {
+        Some(key) => format!("{key}: {title}"),
+        None => title.to_owned(),
+    }
+}
+
+fn prefix_area(hints: &[(&str, &str)], title: &str, body: Rect) -> Rect {
     let widest = hints.iter().map(|(key, hint)| text::width(key) + text::width(hint)).max().unwrap_or(0);
+    // The title has a space and a corner at each side.
+    let widest = widest.max(text::width(title).saturating_sub(3));
     let width = u16::try_from(widest + 7).unwrap_or(u16::MAX).max(18).min(body.width);
     let height = u16::try_from(hints.len() + 2).unwrap_or(u16::MAX).min(body.height);
     Rect { x: body.right() - width, y: body.bottom() - height, width, height }
@@ -51,7 +59,7 @@ fn prefix_area(hints: &[(&str, &str)], body: Rect) -> Rect {
 /// The key that may follow, whose line stands there.
 pub(crate) fn prefix_key_at(model: &Model, body: Rect, at: Position) -> Option<&'static str> {
     let hints = hints(model);
-    let inner = prefix_area(&hints, body).inner(Margin::new(1, 1));
+    let inner = prefix_area(&hints, &prefix_title(model), body).inner(Margin::new(1, 1));
     inner.contains(at).then(|| hints.get(usize::from(at.y - inner.y)).map(|(key, _)| *key))?
 }
 

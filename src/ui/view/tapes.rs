@@ -1,5 +1,6 @@
 //! The tapes, below them what one is, and beside them how its replay goes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ratatui::Frame;
@@ -10,7 +11,7 @@ use super::list::end_of;
 use super::parts::{cell, cursor_row, day_and_second, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
 use super::tape_columns::{TapeColumn, TapeColumns};
-use crate::event::{Difference, Peer, StepReport, StepVerdict, TapeInfo};
+use crate::event::{Difference, Peer, ServedTape, StepReport, StepVerdict, TapeInfo};
 use crate::text;
 use crate::ui::keymap::with_keys;
 use crate::ui::layout::{step_rows, tape_fact_rows};
@@ -56,13 +57,20 @@ fn title(model: &Model) -> Line<'static> {
 fn aside(model: &Model) -> Line<'static> {
     let unread = model.tapes.list.iter().flatten().filter(|tape| tape.tools.is_none()).count();
     let unread = if unread > 0 { format!(" reading {},", grouped(unread as u64)) } else { String::new() };
-    styled(model, Role::Dim, format!("{unread} pace {} ", model.tapes.speed_words())).into()
+    let served = model.metrics.figures.as_ref().map_or(0, |figures| figures.served.len());
+    let serving = if served > 0 { format!(" serving {served},") } else { String::new() };
+    styled(model, Role::Dim, format!("{unread}{serving} pace {} ", model.tapes.choices.pace_words())).into()
 }
 
 fn tape_line(model: &Model, (at, tape): (usize, &TapeInfo), columns: &TapeColumns) -> Line<'static> {
     let role = if tape.problems.is_empty() { Role::Plain } else { Role::Held };
     let is_marked = model.compare.marked.as_ref() == Some(&tape.path);
-    let mut spans = vec![Span::raw(if is_marked { "*" } else { " " })];
+    let sign = match served(model, tape) {
+        _ if is_marked => "*",
+        Some(_) => "=",
+        None => " ",
+    };
+    let mut spans = vec![styled(model, Role::Good, sign)];
     for (column, width) in columns.shown() {
         let (text, role) = match column {
             TapeColumn::Name => (tape_name(model, at, tape, width), role),
@@ -82,6 +90,12 @@ fn tape_line(model: &Model, (at, tape): (usize, &TapeInfo), columns: &TapeColumn
         spans.push(styled(model, role, columns.gap(column).to_owned() + &cells));
     }
     Line::from(spans)
+}
+
+/// What a tape does as a server, where it is one.
+fn served<'m>(model: &'m Model, tape: &TapeInfo) -> Option<&'m ServedTape> {
+    let served = &model.metrics.figures.as_ref()?.served;
+    served.iter().find(|served| served.tape == tape.path)
 }
 
 /// How often stands behind this sign.
@@ -127,6 +141,11 @@ fn tape_name(model: &Model, at: usize, tape: &TapeInfo, width: usize) -> String 
 /// All that is known of a tape, what a person is to see first.
 fn tape_facts(model: &Model, tape: &TapeInfo, width: usize) -> Vec<Line<'static>> {
     let mut facts: Vec<_> = tape.problems.iter().take(2).map(|problem| (Role::Held, problem.clone())).collect();
+    facts.extend(served(model, tape).map(|served| {
+        let ServedTape { url, answered, missed, .. } = served;
+        let words = format!("serves at {url}: {answered} answered, {missed} not on it");
+        (if *missed > 0 { Role::Held } else { Role::Good }, words)
+    }));
     facts.extend(tape.notes.iter().take(3).map(|note| (Role::Strong, note.clone())));
     if tape.tools.as_ref().is_none_or(|tools| !tools.is_empty()) {
         facts.push((Role::Plain, format!("tools {}", tools_words(tape, times(model)))));
@@ -268,18 +287,7 @@ fn draw_differences(
     let title = format!("{line} Step {}: expected - got + ", step.step);
     let rule = line.repeat(width.saturating_sub(text::width(&title)));
     put(frame, area, from, styled(model, Role::Dim, title + &rule));
-    let settled = format!("{}; ignored from here on", step.why.as_deref().unwrap_or_default());
-    let words = match (&step.why, step.verdict) {
-        _ if replay.is_accepted(step) => "accepted: the tape expects now what was got",
-        (Some(_), StepVerdict::Fail) if model.tapes.is_settled() => &settled,
-        (Some(why), _) => why.as_str(),
-        (None, StepVerdict::Pass) if step.excused.is_empty() => "as recorded",
-        (None, _) if ReplayRun::passed_by_ignoring(step) && !model.tapes.is_settled() => {
-            "passed, as what differs was ignored; it counts from here on"
-        }
-        (None, StepVerdict::Pass) => "as recorded, but for what changes from run to run",
-        (None, _) => "nothing to compare",
-    };
+    let words = step_words(model, replay, step);
     put(frame, area, from + 1, styled(model, Role::Dim, short(&format!(" {words}"), width)));
     let excused = step.excused.iter().map(|it| {
         let text = format!(" ~ {}  {}", it.path, it.kind);
@@ -289,12 +297,30 @@ fn draw_differences(
     let room = usize::from(area.height).saturating_sub(from + 2);
     if let Some(unseen) = lines.len().checked_sub(room).filter(|unseen| *unseen > 0) {
         lines.truncate(room.saturating_sub(1));
-        let more = format!(" .. {}: `<steps read-step>` shows all", text::counted(unseen + 1, "more line"));
+        let more = format!(" .. {}: `<tapes read-step>` shows all", text::counted(unseen + 1, "more line"));
         lines.push(styled(model, Role::Dim, with_keys(&model.settings.keys, &more)).into());
     }
     for (at, line) in lines.into_iter().enumerate() {
         put(frame, area, from + 2 + at, line);
     }
+}
+
+/// What became of a step, in a line.
+fn step_words<'a>(model: &Model, replay: &ReplayRun, step: &'a StepReport) -> Cow<'a, str> {
+    let words = match (&step.why, step.verdict) {
+        _ if replay.is_accepted(step) => "accepted: the tape expects now what was got",
+        (Some(why), StepVerdict::Fail) if model.tapes.is_settled() => {
+            return format!("{why}; ignored from here on").into();
+        }
+        (Some(why), _) => why.as_str(),
+        (None, StepVerdict::Pass) if step.excused.is_empty() => "as recorded",
+        (None, _) if ReplayRun::passed_by_ignoring(step) && !model.tapes.is_settled() => {
+            "passed, as what differs was ignored; it counts from here on"
+        }
+        (None, StepVerdict::Pass) => "as recorded, but for what changes from run to run",
+        (None, _) => "nothing to compare",
+    };
+    words.into()
 }
 
 /// Three lines a value: where it stands, what was expected, what was got.

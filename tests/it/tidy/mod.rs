@@ -88,10 +88,11 @@ const PROXY: [&str; 10] =
     ["front", "sessions", "exchange", "stream", "spine", "session", "error", "arrival", "stop", "paths"];
 
 /// The rooms of `ui/`, each of which may import only from those after it.
-const UI: [&str; 19] = [
+const UI: [&str; 20] = [
     "mod",
     "term",
     "piping",
+    "saving",
     "event_loop",
     "update",
     "act",

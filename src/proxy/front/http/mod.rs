@@ -64,7 +64,7 @@ const LONGEST_BATCH: usize = 10_000;
 pub struct HttpFront {
     pub(in crate::proxy) mounts: Arc<Mounts>,
     origin_check: OriginCheck,
-    pub(in crate::proxy) admission: Admission,
+    pub(in crate::proxy) admission: Arc<Admission>,
     /// Largest request body in bytes.
     max_body: usize,
     /// Time between two comments on a stream of which something is held.
@@ -98,7 +98,7 @@ impl HttpFront {
     pub fn new(
         mounts: Arc<Mounts>,
         origin_check: OriginCheck,
-        admission: Admission,
+        admission: Arc<Admission>,
         max_body: usize,
         keep_alive: Option<Duration>,
     ) -> Self {
