@@ -8,14 +8,14 @@ for (const it of data.items) index(it, [it.kind, label(it), it.left == null ? ""
 
 function list(items) {
   const table = headed("", data.left, data.right, "what", "took", "was", "");
-  for (const it of items) {
+  return listed(table, items, (it) => {
     const row = make("tr", null, { class: "item " + CLASSES[it.kind] });
     for (const cell of [it.kind, it.left == null ? "" : "#" + it.left, it.right == null ? "" : "#" + it.right, label(it), time(it.took), time(it.was)]) row.append(make("td", cell));
     const last = make("td", it.note || ""), more = details(it);
     if (more) last.append(more);
-    row.append(last); table.append(row);
-  }
-  return table;
+    row.append(last);
+    return row;
+  });
 }
 
 /** The calls of either tape in their order, a line between those that belong together. */

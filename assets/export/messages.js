@@ -7,7 +7,7 @@ for (const m of data.messages) index(m, [subject(m), m.kind, m.noted || "", m.te
 function list(messages) {
   const table = headed("#", "at", "", "kind", "method", "took", "message");
   table.className = "messages";
-  for (const m of messages) {
+  return listed(table, messages, (m) => {
     const row = make("tr", null, { class: "row" + (m.bad ? " bad" : ""), tabindex: 0 });
     for (const cell of [m.n, time(m.at)]) row.append(make("td", cell));
     row.append(make("td", m.up ? "→" : "←", { class: m.up ? "up" : "down" }));
@@ -22,9 +22,8 @@ function list(messages) {
     };
     row.onclick = toggle;
     row.onkeydown = (event) => { if (event.key === "Enter") toggle(); };
-    table.append(row);
-  }
-  return table;
+    return row;
+  });
 }
 
 function sequence(messages) {

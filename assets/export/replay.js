@@ -11,15 +11,15 @@ const CLASSES = { pass: "pass", fail: "fail bad", skip: "skip dim" };
 
 function steps(all) {
   const table = headed("step", "on tape", "verdict", "method", "took", "was", "");
-  for (const step of all) {
+  return listed(table, all, (step) => {
     const row = make("tr", null, { class: CLASSES[step.verdict] });
     for (const cell of [step.step, step.seq, step.verdict, subject(step), time(step.took), time(step.recorded)]) row.append(make("td", cell));
     const hint = (step.ignore || []).map((path) => `--ignore '${path}'`).join(" ");
     const last = make("td", step.why || ""), more = details(step, ...(hint ? ["if this changes from run to run: " + hint] : []));
     if (more) last.append(more);
-    row.append(last); table.append(row);
-  }
-  return table;
+    row.append(last);
+    return row;
+  });
 }
 
 function times(all) {

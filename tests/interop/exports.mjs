@@ -276,6 +276,22 @@ async function diffPage(browser, { demo, tape, said }) {
   await page.close();
 }
 
+/** A page of many messages: the first two thousand at first, and the others when they are asked for. */
+async function longPage(browser) {
+  const tape = join(PLACE, "long.tape.jsonl"), [head] = readFileSync(join(ROOT, "tapes/demo.tape.jsonl"), "utf8").split("\n");
+  const lines = Array.from({ length: 2500 }, (_, at) => `{"seq":${at + 1},"at":${at},"dir":"c2s","via":"stdio","msg":{"jsonrpc":"2.0","method":"n/${at}"}}\n`);
+  writeFileSync(tape, `${head}\n${lines.join("")}`);
+  const [page, wrong] = await opened(browser, exported(tape, "html", join(PLACE, "long.html")));
+  const rows = () => page.$$eval("tr.row", (rows) => rows.length), shown = [await rows()];
+  await page.click("main button");
+  shown.push(await rows());
+  await page.type("#search", "n/2499");
+  shown.push(await rows());
+  if (`${shown}` !== "2000,2500,1") wrong.push(`rows: ${shown}`);
+  check("page of many messages in Chromium", wrong.join("\n") || undefined);
+  await page.close();
+}
+
 async function pages(tapes) {
   if (!CHROMIUM) throw new Error("no Chromium: install one, or say where it is with CHROMIUM");
   const load = createRequire(join(PLACE, "package.json"));
@@ -299,6 +315,7 @@ async function pages(tapes) {
     check(`${name}: page in Chromium`, wrong.join("\n") || undefined);
     await page.close();
   }
+  await longPage(browser);
   const changed = changedDemo();
   await replayPage(browser, changed);
   await diffPage(browser, changed);
