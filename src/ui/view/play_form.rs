@@ -42,7 +42,7 @@ fn draw_field(model: &Model, form: &PlayForm, frame: &mut Frame<'_>, area: Rect,
     let width = usize::from(area.width);
     let is_here = form.field == field;
     let role = if is_here { Role::Accent } else { Role::Plain };
-    let label = format!(" {}", cell(field.label(), LABELS.min(width / 3)));
+    let label = format!(" {}", cell(field.label(), LABELS.min(width / 2)));
     let Some(words) = form.words(field) else {
         let room = width.saturating_sub(text::width(&label) + 1);
         let line = text::sanitize(form.ignore.text()).into_owned();

@@ -49,8 +49,8 @@ fn prefix_title(model: &Model) -> String {
 
 fn prefix_area(hints: &[(&str, &str)], title: &str, body: Rect) -> Rect {
     let widest = hints.iter().map(|(key, hint)| text::width(key) + text::width(hint)).max().unwrap_or(0);
-    // The title has a space and a corner at each side.
-    let widest = widest.max(text::width(title).saturating_sub(3));
+    // The title stands between two corners, with a space and a line at each side.
+    let widest = widest.max(text::width(title).saturating_sub(1));
     let width = u16::try_from(widest + 7).unwrap_or(u16::MAX).max(18).min(body.width);
     let height = u16::try_from(hints.len() + 2).unwrap_or(u16::MAX).min(body.height);
     Rect { x: body.right() - width, y: body.bottom() - height, width, height }
