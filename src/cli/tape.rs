@@ -62,7 +62,7 @@ Examples:
   tapline tape sign 4f1c --key key.pem
   tapline tape verify 4f1c --key key.pub
 
-A signature is a line behind the seal; what changes the tape later (`redact`, `note`, `pack`) takes it away.")]
+A signature is a line behind the seal; what changes the tape later (`redact`, `note`) takes it away.")]
     Sign {
         /// Tapes
         #[arg(value_name = "TAPE", required = true)]
