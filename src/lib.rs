@@ -22,6 +22,7 @@ pub mod intercept;
 pub mod journal;
 pub mod json;
 pub mod limits;
+pub mod line_diff;
 pub mod lint;
 pub mod logging;
 pub mod mcp;

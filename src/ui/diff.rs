@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use similar::{Algorithm, ChangeTag, TextDiff};
+use similar::ChangeTag;
 
 use super::json::pretty;
 use crate::event::Difference;
 use crate::json::JsonPath;
 use crate::json::diff::{NumberEquality, value_text, visit_differences};
+use crate::line_diff::hunks;
 use crate::text::sanitize;
 
 /// Unchanged lines shown around a change.
@@ -38,14 +39,13 @@ pub struct DiffLine {
 pub fn diff_json(original: &[u8], edited: &[u8]) -> Vec<DiffLine> {
     let (old, new) = (text_of(original), text_of(edited));
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let diff = TextDiff::configure().algorithm(Algorithm::Myers).timeout(PATIENCE).diff_slices(&old, &new);
     let mut lines = Vec::new();
     let mut shown = 0;
-    for group in diff.grouped_ops(CONTEXT) {
+    for group in hunks(&old, &new, CONTEXT, PATIENCE) {
         let start = group.first().map_or(shown, |op| op.old_range().start);
         push_skipped(&mut lines, start - shown);
         shown = group.last().map_or(shown, |op| op.old_range().end);
-        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+        for change in group.iter().flat_map(|op| op.iter_changes(&old[..], &new[..])) {
             let sign = match change.tag() {
                 ChangeTag::Equal => Sign::Same,
                 ChangeTag::Delete => Sign::Removed,

@@ -4,9 +4,11 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use similar::{Algorithm, ChangeTag, TextDiff};
+use similar::ChangeTag;
+use similar::udiff::UnifiedHunkHeader;
 
 use crate::cli::ColorArg;
+use crate::line_diff::hunks;
 use crate::secret::Label;
 use crate::text::{fit, pad, sanitize};
 use crate::wrap::edit::ListedServer;
@@ -132,12 +134,12 @@ fn label(server: &ListedServer) -> String {
 
 /// The changes with the lines around them, in the form that `diff -u` made familiar.
 fn diff_lines(old: &str, new: &str) -> Vec<String> {
-    // Two files that share next to nothing would take for ever to be compared exactly.
-    let diff = TextDiff::configure().algorithm(Algorithm::Patience).timeout(PATIENCE).diff_lines(old, new);
+    let [old, new] = [old, new].map(|text| text.split_inclusive('\n').collect::<Vec<_>>());
     let mut lines = Vec::new();
-    for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
-        lines.push(hunk.header().to_string());
-        for change in hunk.iter_changes() {
+    // Two files that share next to nothing would take for ever to be compared exactly.
+    for hunk in hunks(&old, &new, CONTEXT, PATIENCE) {
+        lines.push(UnifiedHunkHeader::new(&hunk).to_string());
+        for change in hunk.iter().flat_map(|op| op.iter_changes(&old[..], &new[..])) {
             let sign = match change.tag() {
                 ChangeTag::Equal => ' ',
                 ChangeTag::Delete => '-',

@@ -13,7 +13,7 @@ use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the common vocabulary into those who use it.
-const IMPORTS: [(&str, &str); 44] = [
+const IMPORTS: [(&str, &str); 45] = [
     ("files", ""),
     ("message", "mcp"),
     ("mcp", "message"),
@@ -23,6 +23,7 @@ const IMPORTS: [(&str, &str); 44] = [
     ("children", ""),
     ("net", ""),
     ("glob", ""),
+    ("line_diff", ""),
     ("json", "message text"),
     ("auth", "mcp net clock glob message text secret"),
     ("limits", "mcp clock glob message"),
@@ -55,7 +56,7 @@ const IMPORTS: [(&str, &str); 44] = [
     ("exit", "text secret"),
     ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),
-    ("ui", "children envelope event filter mcp message rules text json secret"),
+    ("ui", "children envelope event filter mcp message rules text json line_diff secret"),
     ("demo", "*"),
     ("cli", "children event shadow text upstream json variables"),
     ("headless", "cli envelope event message text"),
