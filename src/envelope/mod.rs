@@ -308,7 +308,8 @@ impl Envelope {
     /// # Errors
     /// One line that names the member at fault.
     pub fn read_json_among(text: &str, session: SessionId, known: &mut HeaderCache) -> Result<(Self, Unknown), String> {
-        let mut members = members_of(text).map_err(|error| format!("not a JSON object: {error}"))?;
+        let mut members = members_of(text)
+            .map_err(|error| format!("not a JSON object: {} at column {}", without_place(&error), error.column()))?;
         let session = take(&mut members, "session")?.unwrap_or(session);
         let msg = take_text(&mut members, "msg");
         let body: Option<String> = take(&mut members, "text")?;
@@ -344,10 +345,18 @@ impl Envelope {
         };
         let unknown = members.into_iter().map(|(key, value)| match serde_json::from_str(value) {
             Ok(value) => Ok((key.into_owned(), value)),
-            Err(error) => Err(format!("`{key}`: {error}")),
+            Err(error) => Err(format!("`{key}`: {}", without_place(&error))),
         });
         Ok((envelope, unknown.collect::<Result<_, _>>()?))
     }
+}
+
+/// What is wrong. Where it is counts from the beginning of what was parsed, always its line 1: who reads the message knows the line as
+/// another one.
+pub(crate) fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).map(str::to_owned).unwrap_or(text)
 }
 
 /// Members of a line that this version does not know: kept where a tape is rewritten.
@@ -362,7 +371,7 @@ fn take<'a, T: Deserialize<'a>>(members: &mut Members<'a>, key: &str) -> Result<
     let Some(text) = take_text(members, key) else {
         return Ok(None);
     };
-    serde_json::from_str(text).map_err(|error| format!("`{key}`: {error}"))
+    serde_json::from_str(text).map_err(|error| format!("`{key}`: {}", without_place(&error)))
 }
 
 /// The headers read last, by their text: most messages of a session have the same few, a copy for each would weigh
@@ -378,7 +387,7 @@ impl HeaderCache {
             return Ok(Some(headers.clone()));
         }
         let headers: BTreeMap<String, String> =
-            serde_json::from_str(text).map_err(|error| format!("`headers`: {error}"))?;
+            serde_json::from_str(text).map_err(|error| format!("`headers`: {}", without_place(&error)))?;
         if headers.is_empty() {
             return Ok(None);
         }

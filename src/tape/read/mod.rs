@@ -32,7 +32,7 @@ pub(super) use self::packed::{is_broken, read_no_further};
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeAnnotations, TapeError, TapeHeader};
-use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown};
+use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown, without_place};
 use crate::event::TapeSeam;
 use crate::text::counted_are;
 
@@ -324,7 +324,7 @@ pub(super) fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache
     if !line.starts_with(MESSAGE) {
         match serde_json::from_str::<Mark>(text) {
             Ok(mark) => return Ok(TapeEntry::Mark(mark)),
-            Err(error) if line.starts_with(MARK) => return Err(error.to_string()),
+            Err(error) if line.starts_with(MARK) => return Err(without_place(&error)),
             // A message, then, whose members another program wrote in another order.
             Err(_) => {}
         }
