@@ -126,11 +126,11 @@ static DRAWN: AtomicBool = AtomicBool::new(false);
 /// The operator wants the mouse for the terminal.
 static MOUSE_OFF: AtomicBool = AtomicBool::new(false);
 
-/// Asks for buttons and the wheel, or no more. Not for every move: each would wake us.
+/// Asks for buttons, the wheel, and moves while a button is down (a border is dragged), or no more. Not for every move: each would wake us.
 fn write_mouse(on: bool) -> io::Result<()> {
     let last = if on { 'h' } else { 'l' };
     let mut screen = stdout();
-    write!(screen, "\x1b[?1000{last}\x1b[?1006{last}")?;
+    write!(screen, "\x1b[?1002{last}\x1b[?1006{last}")?;
     screen.flush()
 }
 
