@@ -218,22 +218,23 @@ pub fn rounded(value: u64) -> u64 {
 impl Spread {
     /// From values in ascending order with how often each occurs: percentiles as exact as the values. The sum is the caller's.
     pub fn of(values: impl Iterator<Item = (u64, u64)> + Clone, sum: u64, max: u64) -> Self {
-        let mut spread = Self { count: values.clone().map(|(_, count)| count).sum(), sum, max, ..Self::default() };
+        let count = values.clone().map(|(_, count)| count).sum();
+        let mut spread = Self { count, sum, max, ..Self::default() };
         let mut seen = 0;
-        for (value, count) in values {
+        for (value, times) in values {
             let before = seen;
-            seen += count;
-            let passes = |percent| (before..seen).contains(&spread.rank(percent));
-            let (p50, p90, p99) = (passes(50), passes(90), passes(99));
+            seen += times;
             let value = value.min(max);
-            for (passed, percentile) in [(p50, &mut spread.p50), (p90, &mut spread.p90), (p99, &mut spread.p99)] {
-                if passed {
-                    *percentile = value;
+            for (percent, percentile) in [(50, &mut spread.p50), (90, &mut spread.p90), (99, &mut spread.p99)] {
+                let rank = rank(count, percent);
+                if (before..seen).contains(&rank) {
+                    // The last of all is known exactly.
+                    *percentile = if rank + 1 == count { max } else { value };
                 }
             }
             match spread.values.last_mut() {
-                Some((last, sum)) if *last == value => *sum += count,
-                _ => spread.values.push((value, count)),
+                Some((last, sum)) if *last == value => *sum += times,
+                _ => spread.values.push((value, times)),
             }
         }
         spread
@@ -256,11 +257,11 @@ impl Spread {
         values.sort_unstable();
         *self = Self::of(values.into_iter(), self.sum + other.sum, self.max.max(other.max));
     }
+}
 
-    /// How many values lie before the one of this percentile.
-    fn rank(&self, percent: u64) -> u64 {
-        (self.count * percent).div_ceil(100).saturating_sub(1)
-    }
+/// How many of so many values lie before the one of this percentile.
+fn rank(count: u64, percent: u64) -> u64 {
+    (count * percent).div_ceil(100).saturating_sub(1)
 }
 
 impl Figures {
@@ -397,6 +398,8 @@ mod tests {
     fn percentiles_of_a_single_value_are_that_value() {
         let spread = spread(&[7]);
         assert_eq!((spread.p50, spread.p90, spread.p99, spread.max), (7, 7, 7, 7));
+        let rounded = Spread::of([(655, 1)].into_iter(), 658, 658);
+        assert_eq!((rounded.p50, rounded.p99, rounded.max), (658, 658, 658), "one call has one time");
     }
 
     #[test]

@@ -111,8 +111,11 @@ fn facts(model: &Model, figures: &Figures) -> Vec<String> {
     let ends = figures.outcomes();
     let mut facts = vec![format!(" requests {}, ok {}", grouped(figures.requests()), grouped(ends.ok))];
     let failed = [("rpc", ends.error), ("tool", ends.tool), ("upstream", ends.transport), ("blocked", ends.blocked)];
-    let failed = some(failed.into_iter().chain([("no reply", figures.unanswered())]));
+    let failed = some(failed.into_iter());
     facts.extend((!failed.is_empty()).then(|| format!(" failed: {failed}")));
+    // Given up, or never answered: no failure of the server's, and counted as none elsewhere.
+    let unanswered = some([("no reply", figures.unanswered())].into_iter());
+    facts.extend((!unanswered.is_empty()).then(|| format!(" {unanswered}")));
     for (sign, flow) in [('>', figures.to_server), ('<', figures.to_client)] {
         facts.push(format!(" {sign} {} messages, {}", grouped(flow.messages), text::size(flow.bytes)));
     }
