@@ -169,7 +169,7 @@ fn narrow(number: usize) -> u16 {
 }
 
 /// Behind a picture or sound, with room for the keys that do so.
-const HINT: &str = "     writes it to a file when the cursor is on it";
+const HINT: &str = "     on it in the tree writes it to a file";
 
 /// The lines of a block.
 pub(crate) fn block_lines(block: &ContentBlock) -> Vec<InkLine> {

@@ -164,7 +164,8 @@ pub(crate) fn way_out(model: &Model) -> Option<&'static str> {
     let leaves = |action| matches!(action, Action::Back | Action::Cancel | Action::Quit);
     contexts(model).into_iter().find_map(|context| {
         let mut bindings = bindings(&model.settings.keys, context);
-        let is_one = |binding: &KeyBinding| leaves(binding.action) && !binding.hint.is_empty() && (binding.when)(model);
+        let is_one =
+            |binding: &KeyBinding| leaves(binding.action) && !binding.hint(model).is_empty() && (binding.when)(model);
         bindings.find(|(binding, _)| is_one(binding)).and_then(|(_, keys)| keys.first().copied())
     })
 }
@@ -177,7 +178,7 @@ pub(crate) fn hints(model: &Model) -> Vec<(&'static str, &'static str)> {
     for context in contexts(model).into_iter().filter(|context| *context != KeyContext::Held || !is_brief) {
         for (binding, keys) in bindings(&model.settings.keys, context) {
             let is_in_bar = model.viewport.bar && matches!(binding.action, Action::Screen(_));
-            let is_shown = !is_in_bar && !binding.hint.is_empty() && (binding.when)(model);
+            let is_shown = !is_in_bar && !binding.hint(model).is_empty() && (binding.when)(model);
             if let Some(first) = keys.first().filter(|_| is_shown)
                 && hints.iter().all(|(key, _)| key != first)
             {

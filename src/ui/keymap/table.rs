@@ -88,7 +88,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Detail, &["l", "right"], A::Right, "next side", "next side: tree, content, text, raw, pair, diff, facts"),
     key(C::Detail, &["h", "left"], A::Left, "", "previous side"),
     // Also where nothing is folded: else the key after it would be a command of its own.
-    key(C::Detail, &["z"], A::FoldMenu, "folds", "fold"),
+    key(C::Detail, &["z"], A::FoldMenu, "folds", "fold").or_hint(|m| (!m.detail.has_folds()).then_some("")),
     key(C::Detail, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
     key(C::Detail, &["w", "x"], A::WriteMenu, "", "write something of the message to a file").when(Model::has_rows),
     key(C::Detail, &["v"], A::Page, "", "read the message in $PAGER").when(Model::has_rows),

@@ -170,7 +170,11 @@ fn columns_only_grow_while_names_scroll_by() {
 #[test]
 fn fold_keys_make_no_rule_where_nothing_is_folded() {
     let mut rig = busy(120, 36);
-    rig.press(": 1 1 9 3 enter enter l l z R");
+    rig.press(": 1 1 9 3 enter enter");
+    assert!(rig.picture().contains("z folds"));
+    rig.press("l l");
+    assert!(!rig.picture().contains("z folds"), "no key is shown that does nothing");
+    rig.press("z R");
     assert!(rig.model.popup.is_none());
     let picture = rig.picture();
     assert!(picture.contains("nothing is folded here: the tree of the message has folds"), "{picture}");
