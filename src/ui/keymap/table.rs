@@ -256,6 +256,10 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Editor, &["ctrl z"], A::Undo, "undo", "undo"),
     key(C::Editor, &["ctrl y"], A::Redo, "", "redo"),
     key(C::Editor, &["ctrl g"], A::GoToFault, "to the fault", "go to what is no JSON").when(Model::editor_has_fault),
+    // `/`, `n` and `N` are text there.
+    key(C::Editor, &["f3"], A::Type(PromptKind::Search), "search", "search the text; `\\r` for an expression"),
+    key(C::Editor, &["alt n"], A::SearchNext, "", "next match").when(|m| m.search.is_some()),
+    key(C::Editor, &["alt p"], A::SearchPrevious, "", "match before").when(|m| m.search.is_some()),
     key(C::Editor, &["ctrl o"], A::Original, "original", "the text as it came"),
     key(
         C::Editor,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use regex::Regex;
 use tui_textarea::{CursorMove, TextArea, WrapMode};
 
 use super::super::diff::{DiffLine, Sign, changed_paths, diff_json};
@@ -254,6 +255,15 @@ impl Editor {
             self.area.cancel_selection();
             self.area.move_cursor(CursorMove::Jump(at(fault.line), at(fault.column)));
         }
+    }
+
+    /// Puts the cursor on the first match of a line.
+    pub(crate) fn go_to_match(&mut self, row: usize, pattern: &Regex) {
+        let Some(line) = self.area.lines().get(row) else { return };
+        let column = pattern.find(line).map_or(0, |found| line[..found.start()].chars().count());
+        let at = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+        self.area.cancel_selection();
+        self.area.move_cursor(CursorMove::Jump(at(row), at(column)));
     }
 
     /// Whether that changed anything; `None`: it is no JSON.

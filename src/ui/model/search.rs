@@ -11,7 +11,7 @@ use crate::envelope::Seq;
 pub(crate) struct Search {
     pub(super) typed: String,
     pub(crate) pattern: Regex,
-    pub(super) place: Option<SearchPlace>,
+    pub(crate) place: Option<SearchPlace>,
     /// Where each match is, in order: the number of a message, or of a row.
     pub(super) found: Vec<u64>,
     pub(super) scan: SearchScan,
@@ -43,6 +43,8 @@ pub(crate) enum SearchPlace {
     Lint,
     Rules,
     Pager,
+    /// The text of a message that is edited.
+    Editor,
 }
 
 /// How far a search is.

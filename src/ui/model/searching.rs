@@ -23,6 +23,7 @@ impl Model {
         match &self.popup {
             Some(Popup::Pager(_)) => return Some(SearchPlace::Pager),
             Some(_) => return None,
+            None if self.editor.is_some() => return Some(SearchPlace::Editor),
             None => {}
         }
         Some(match (self.screen, self.pane) {
@@ -158,6 +159,7 @@ impl Model {
             (SearchPlace::Lint, _) => self.observed.found.rows().len(),
             (SearchPlace::Rules, _) => self.rules().len(),
             (SearchPlace::Pager, Some(Popup::Pager(pager))) => pager.lines.len(),
+            (SearchPlace::Editor, _) => self.editor.as_ref().map_or(0, |editor| editor.area.lines().len()),
             _ => 0,
         }
     }
@@ -193,6 +195,10 @@ impl Model {
             }),
             (SearchPlace::Pager, Some(Popup::Pager(pager))) => {
                 return pager.lines.get(row).map_or(Cow::Borrowed(""), |line| Cow::Borrowed(line));
+            }
+            (SearchPlace::Editor, _) => {
+                let line = self.editor.as_ref().and_then(|editor| editor.area.lines().get(row));
+                return line.map_or(Cow::Borrowed(""), |line| Cow::Borrowed(line));
             }
             _ => None,
         };
@@ -232,6 +238,7 @@ impl Model {
             (Some(SearchPlace::Lint), _) => self.lint.cursor,
             (Some(SearchPlace::Rules), _) => self.rules_screen.place.cursor,
             (Some(SearchPlace::Pager), Some(Popup::Pager(pager))) => pager.top,
+            (Some(SearchPlace::Editor), _) => self.editor.as_ref().map_or(0, |editor| editor.area.cursor().0),
             _ => 0,
         };
         row as u64
@@ -293,6 +300,11 @@ impl Model {
             }
             (Some(SearchPlace::Events), _) => (self.log.place.cursor, self.log.unfollowed) = (row, true),
             (Some(SearchPlace::Pager), Some(Popup::Pager(pager))) => pager.top = row,
+            (Some(SearchPlace::Editor), _) => {
+                if let (Some(editor), Some(search)) = (&mut self.editor, &self.search) {
+                    editor.go_to_match(row, &search.pattern);
+                }
+            }
             _ => {}
         }
     }

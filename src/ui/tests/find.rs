@@ -273,3 +273,24 @@ fn path_after_a_colon_leads_to_its_value() {
     rig.press(":").typing(".nowhere").press("enter");
     assert!(rig.picture().contains("there is no `.nowhere`"), "{}", rig.picture());
 }
+
+#[test]
+fn search_in_the_editor_moves_its_cursor_from_match_to_match() {
+    let mut rig = busy(120, 36);
+    rig.press("2 e ctrl-o f3").typing("\"[a-z]+\":").press("home").typing("\\r").press("enter");
+    let line = |rig: &Rig| {
+        let area = &rig.model.editor.as_ref().unwrap().area;
+        let at = area.cursor();
+        area.lines()[at.0].chars().skip(at.1).collect::<String>()
+    };
+    let first = line(&rig);
+    assert!(first.starts_with('"'), "{first}");
+    let text = rig.model.editor.as_ref().unwrap().text();
+    let second = line(rig.press("alt-n"));
+    assert!(second.starts_with('"') && second != first, "{second}");
+    assert_eq!(line(rig.press("alt-p")), first);
+    assert_eq!(rig.model.editor.as_ref().unwrap().text(), text, "nothing is typed into it");
+    let picture = rig.press("f3 ctrl-u").typing("no such word").press("enter").picture();
+    assert!(picture.contains("`no such word` is not found here"), "{picture}");
+    assert!(rig.model.editor.is_some());
+}

@@ -16,6 +16,7 @@ use crate::ui::view::key_at;
 pub(super) fn event_of(name: &str) -> KeyEvent {
     let (modifiers, base) = match name.split_once(' ') {
         Some(("ctrl", base)) => (KeyModifiers::CONTROL, base),
+        Some(("alt", base)) => (KeyModifiers::ALT, base),
         _ => (KeyModifiers::NONE, name),
     };
     let code = match base {
@@ -34,6 +35,7 @@ pub(super) fn event_of(name: &str) -> KeyEvent {
         "pgdn" => KeyCode::PageDown,
         "space" => KeyCode::Char(' '),
         "f1" => KeyCode::F(1),
+        "f3" => KeyCode::F(3),
         "f4" => KeyCode::F(4),
         _ => KeyCode::Char(base.chars().next().filter(|_| base.chars().count() == 1).expect(name)),
     };

@@ -87,9 +87,10 @@ impl Rig {
     }
 
     fn key(&mut self, name: &str) {
-        let (modifiers, name) = match name.strip_prefix("ctrl-") {
-            Some(name) => (KeyModifiers::CONTROL, name),
-            None => (KeyModifiers::NONE, name),
+        let (modifiers, name) = match name.split_once('-') {
+            Some(("ctrl", name)) => (KeyModifiers::CONTROL, name),
+            Some(("alt", name)) => (KeyModifiers::ALT, name),
+            _ => (KeyModifiers::NONE, name),
         };
         let code = match name {
             "enter" => KeyCode::Enter,
@@ -105,6 +106,7 @@ impl Rig {
             "space" => KeyCode::Char(' '),
             "backspace" => KeyCode::Backspace,
             "delete" => KeyCode::Delete,
+            "f3" => KeyCode::F(3),
             name => KeyCode::Char(name.chars().next().unwrap()),
         };
         self.event(KeyEvent::new(code, modifiers));

@@ -356,6 +356,9 @@ pub(super) const PLACES: &[Scene] = &[
         rig.resize(80, 24);
         rig.press("2 e").typing("x");
     }),
+    ("editor searched", |rig| {
+        rig.press("2 e f3").typing("\"").press("enter");
+    }),
     ("editor gone back", |rig| {
         rig.press("2 e").typing("x").press("ctrl-z");
     }),

@@ -14,6 +14,7 @@ use crate::ui::diff::Sign;
 use crate::ui::layout::editor_parts;
 use crate::ui::model::editor::{EditTarget, Editor};
 use crate::ui::model::own_call::{CallState, OwnCall};
+use crate::ui::model::search::SearchPlace;
 use crate::ui::model::wrapped_text::WrappedText;
 use crate::ui::model::{Model, age};
 use crate::ui::theme::Role;
@@ -110,6 +111,9 @@ fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
     let numbers = u16::try_from(editor.area.lines().len().to_string().len() + 2).unwrap_or(u16::MAX);
     if editor.area.scroll_offset().1 == 0 {
         paint::json(theme(model), frame.buffer_mut(), inner, numbers);
+    }
+    if let Some(search) = model.search.as_ref().filter(|search| search.place == Some(SearchPlace::Editor)) {
+        paint::matches(theme(model), frame.buffer_mut(), inner, &search.pattern);
     }
 }
 
