@@ -34,10 +34,19 @@ fn change(model: &mut Model, before: Vec<Annotation>, now: impl Fn(&Annotation) 
     model.remember_marks(before);
 }
 
-/// Only what is marked, or all again.
+/// Of what the filter shows, only what is marked, or all of that again.
 pub(super) fn only_marked(model: &mut Model) {
-    let is_on = model.list().filter.as_ref().is_some_and(|(text, _)| text == MARKED);
-    let filter = Filter::parse(MARKED).ok().filter(|_| !is_on).map(|filter| (MARKED.to_owned(), filter));
+    let (list, saved) = (model.list(), &model.settings.filters);
+    let read = |text: &str| Filter::parse_with(text, saved).ok().map(|filter| (text.to_owned(), filter));
+    let in_force = list.filter.as_ref().filter(|_| !list.filter_off).map(|(text, _)| text.as_str());
+    let filter = match in_force {
+        None => read(MARKED),
+        Some(MARKED) => None,
+        Some(text) => {
+            let before = text.strip_prefix('(').and_then(|text| text.strip_suffix(&format!(") & {MARKED}")));
+            before.and_then(read).or_else(|| read(&format!("({text}) & {MARKED}")))
+        }
+    };
     set_filter(model, filter);
 }
 

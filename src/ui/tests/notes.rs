@@ -50,6 +50,25 @@ fn marks_and_comments_are_found_and_survive_a_resync() {
 }
 
 #[test]
+fn marked_are_shown_of_what_the_filter_shows() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 8 9 enter m : 1 1 9 5 enter m f");
+    rig.typing("~q | ~n").press("enter");
+    let before = shown(&rig);
+    assert!(before.contains(&1189) && !before.contains(&1195), "{before:?}");
+    rig.press("M");
+    assert_eq!(shown(&rig), [1189], "marked, and let through by the filter");
+    rig.press("M");
+    assert_eq!(shown(&rig), before);
+    let text = |rig: &Rig| rig.model.list().filter.as_ref().map(|(text, _)| text.clone());
+    assert_eq!(text(&rig).as_deref(), Some("~q | ~n"));
+    rig.press("f ctrl-u enter M");
+    assert_eq!((shown(&rig), text(&rig).as_deref()), (vec![1189, 1195], Some("~marked")));
+    rig.press("M");
+    assert_eq!(text(&rig), None);
+}
+
+#[test]
 fn marks_of_another_screen_are_shown_and_those_of_another_session_are_not() {
     let mut rig = busy(120, 36);
     let mark = MessageMark { is_marked: true, comment: "seen there".to_owned() };
