@@ -41,6 +41,7 @@ mod tools;
 pub use self::catalogue::{LINTS, LintRule, lint_rule};
 pub use self::clients::client_names;
 pub use self::policy::{LintPolicy, Section};
+pub(crate) use self::schema::{CompiledSchema, SchemaMisfit};
 pub use self::session::SessionLint;
 pub(crate) use self::shapes::{KnownMember, known_members};
 pub use self::tape::TapeLint;

@@ -2,6 +2,7 @@
 //!
 //! A schema that does not compile, asks for another document, or recurses is a finding of its own, and nothing is judged by it.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 
@@ -23,7 +24,7 @@ const FIRST_WITH_DIALECT: &str = "2025-11-25";
 
 /// What came of a schema.
 #[derive(Debug)]
-pub(super) enum CompiledSchema {
+pub(crate) enum CompiledSchema {
     Ready(Box<Validator>),
     /// It is no schema, and why.
     Broken(String),
@@ -32,13 +33,29 @@ pub(super) enum CompiledSchema {
     Recursive,
 }
 
+/// What does not fit a schema: where, as a JSON pointer, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SchemaMisfit {
+    pub(crate) pointer: String,
+    pub(crate) why: String,
+}
+
+impl fmt::Display for SchemaMisfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.pointer.is_empty() {
+            write!(f, "at {}: ", quoted(&self.pointer))?;
+        }
+        f.write_str(&self.why)
+    }
+}
+
 type SharedSchemas = LruCache<(Box<str>, bool), Arc<CompiledSchema>>;
 
 static COMPILED: LazyLock<Mutex<SharedSchemas>> = LazyLock::new(|| Mutex::new(LruCache::new(MOST_COMPILED)));
 
 impl CompiledSchema {
     /// Compiles a schema from its JSON text. `revision`: that of the session in which it was advertised.
-    pub(super) fn of(text: &str, revision: &str) -> Arc<Self> {
+    pub(crate) fn of(text: &str, revision: &str) -> Arc<Self> {
         let has_dialect = revision >= FIRST_WITH_DIALECT;
         let compile =
             || Arc::new(serde_json::from_str(text).map_or_else(broken, |schema| compiled(&schema, has_dialect)));
@@ -57,15 +74,22 @@ impl CompiledSchema {
 
     /// The first thing in a value that does not fit; `None` where all does, or that cannot be told.
     pub(super) fn misfit(&self, value: &Value) -> Option<String> {
+        self.misfits(value, 1)?.pop().map(|misfit| misfit.to_string())
+    }
+
+    /// The first things in a value that do not fit, so many at most; `None` where that cannot be told.
+    pub(crate) fn misfits(&self, value: &Value, most: usize) -> Option<Vec<SchemaMisfit>> {
         let Self::Ready(validator) = self else { return None };
-        let error = validator.iter_errors(value).next()?;
-        let path = error.instance_path().to_string();
-        let at = if path.is_empty() { String::new() } else { format!("at {}: ", quoted(&path)) };
-        Some(format!("{at}{}", shortened(&error.to_string())))
+        let errors = validator.iter_errors(value).take(most);
+        let misfits = errors.map(|error| SchemaMisfit {
+            pointer: error.instance_path().to_string(),
+            why: shortened(&error.to_string()),
+        });
+        Some(misfits.collect())
     }
 }
 
-fn broken(why: impl std::fmt::Display) -> CompiledSchema {
+fn broken(why: impl fmt::Display) -> CompiledSchema {
     CompiledSchema::Broken(shortened(&why.to_string()))
 }
 

@@ -1,5 +1,6 @@
 //! A call of the operator's own, out of what the server offers.
 
+use super::editing::schema_of;
 use crate::envelope::{Direction, Seq, Via};
 use crate::event::Session;
 use crate::message::Message;
@@ -32,6 +33,7 @@ pub(super) fn compose(model: &mut Model) {
         return model.warn(NOTHING_CALLED_SO);
     };
     let session = list.session;
+    let message = Message::new(offer.request.clone());
     let subject = EditSubject {
         target: if offer.to == Direction::ToServer { EditTarget::Resend(session) } else { EditTarget::Speak(session) },
         // No message that passed.
@@ -40,7 +42,8 @@ pub(super) fn compose(model: &mut Model) {
         session: model.observed.sessions.get(session).map(|row| row.title().to_owned()).unwrap_or_default(),
         session_id: session,
         via: Via::Http,
-        message: Message::new(offer.request.clone()),
+        schema: schema_of(model, session, &message),
+        message,
     };
     model.editor = Editor::open(subject, None).map(|mut editor| {
         // Of a template, what stands in braces is filled in.

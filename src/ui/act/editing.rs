@@ -9,6 +9,7 @@ use crate::message::Message;
 use crate::ui::keymap::Action;
 use crate::ui::model::detail::DetailTab;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
+use crate::ui::model::listed::ToolSchema;
 use crate::ui::model::own_call::OwnCall;
 use crate::ui::model::undo::UndoStep;
 use crate::ui::model::{Effect, Model};
@@ -38,7 +39,14 @@ pub(super) fn edit(model: &mut Model) {
 
 /// The message that an edit here is of: the held one, or else the request.
 pub(super) fn edit_subject(model: &mut Model) -> Option<EditSubject> {
-    subject(model).or_else(|| resend_subject(model))
+    let subject = subject(model).or_else(|| resend_subject(model))?;
+    Some(EditSubject { schema: schema_of(model, subject.session_id, &subject.message), ..subject })
+}
+
+/// What the server of a session says of the arguments of a call.
+pub(super) fn schema_of(model: &Model, session: SessionId, call: &Message) -> Option<ToolSchema> {
+    let revision = model.observed.sessions.get(session).and_then(|row| row.session.protocol.clone());
+    ToolSchema::of(model.messages().0, session, call, revision.as_deref().unwrap_or_default())
 }
 
 /// Where in the message that the tree shows an edit begins.
@@ -67,6 +75,7 @@ fn resend_subject(model: &mut Model) -> Option<EditSubject> {
         session_id: session,
         via: envelope.transport.via,
         message: envelope.message.clone(),
+        schema: None,
     })
 }
 

@@ -75,6 +75,7 @@ pub(super) fn subject(model: &Model) -> Option<EditSubject> {
         session_id: envelope.session,
         via: envelope.transport.via,
         message: envelope.message.clone(),
+        schema: None,
     })
 }
 

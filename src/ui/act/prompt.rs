@@ -1,6 +1,7 @@
 //! The line in which something is typed: a filter, a hold filter, a command, what is searched for.
 
 use super::search::search_changed;
+use super::value::judge;
 use crate::event::Holding;
 use crate::filter::{Filter, FilterPlace};
 use crate::ui::keymap::palette;
@@ -36,12 +37,10 @@ pub(super) fn prompt_changed(model: &mut Model) {
     (prompt.choice, prompt.completions) = (0, None);
     match prompt.kind {
         PromptKind::Search => return search_changed(model),
-        PromptKind::Command
-        | PromptKind::Value
-        | PromptKind::Pipe
-        | PromptKind::Comment
-        | PromptKind::TapeName
-        | PromptKind::TapeNote => return,
+        PromptKind::Value => return judge(model),
+        PromptKind::Command | PromptKind::Pipe | PromptKind::Comment | PromptKind::TapeName | PromptKind::TapeNote => {
+            return;
+        }
         PromptKind::Filter | PromptKind::Hold => {}
     }
     let Some(filter) = prompt.parse(&model.settings.filters) else { return };

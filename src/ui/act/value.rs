@@ -33,14 +33,24 @@ fn open_line(model: &mut Model, subject: EditSubject) {
         return model.warn("there is no single value in it: `<held edit>` edits the text");
     };
     let draft = model.queue.drafts.get(&subject.seq).map(|draft| draft.to_vec());
-    let token = Editor::open(subject.clone(), draft).and_then(|editor| editor.value(&path));
-    let Some(token) = token else {
+    let opened = Editor::open(subject.clone(), draft).and_then(|editor| Some((editor.value(&path)?, editor)));
+    let Some((token, editor)) = opened else {
         return model.warn("two values have this name: `<held edit>` edits the text");
     };
     let rule = model.selected().and_then(|row| ValueRule::of(&tool_of(model.messages().0, &row.envelope)?, &path));
     let (mut value, line) = ValueEdit::of(subject, path, &token);
     value.rule = rule.unwrap_or_default();
+    value.set_around(editor);
     model.prompt = Some(Prompt::of_value(value, &line));
+    judge(model);
+}
+
+/// The line changed: what would be sent is judged as in the editor.
+pub(super) fn judge(model: &mut Model) {
+    let Some(prompt) = &mut model.prompt else { return };
+    if let Some(value) = &mut prompt.value {
+        value.judge(prompt.line.text());
+    }
 }
 
 /// The message with the value as it is typed, in an editor; `None` where it cannot be kept, which is said.
@@ -102,6 +112,7 @@ pub(super) fn turn(model: &mut Model) {
     if let Some(line) = value.turn(prompt.line.text()) {
         prompt.line = InputLine::new(&line);
     }
+    judge(model);
 }
 
 /// `ctrl n`: the next of the values that the schema names.
@@ -111,6 +122,7 @@ pub(super) fn pick(model: &mut Model) {
     if let Some(line) = value.pick(prompt.line.text()) {
         prompt.line = InputLine::selected(&line);
     }
+    judge(model);
 }
 
 /// A blank turns `true` into `false`; returns `false` where it is text like any other.

@@ -228,24 +228,20 @@ impl Detail {
     /// a result says.
     pub(crate) fn go_to_likely_value(&mut self) {
         let Some(DetailContent::Tree(tree)) = self.content() else { return };
-        let rows = tree.rows(&self.folds, 0..SEARCHED);
+        let rows = tree.rows(&all_open(), 0..SEARCHED);
         let first = |within: &str| rows.iter().position(|row| is_value(row) && row.path.starts_with(within));
         let found = LIKELY.iter().find_map(|within| first(within)).or_else(|| rows.iter().rposition(is_value));
-        self.cursor = found.unwrap_or(self.cursor);
+        found.into_iter().for_each(|row| self.go_to(row));
     }
 
-    /// Puts the cursor on the next single value, or the one before; returns `false` where there is none.
+    /// Puts the cursor on the next single value, or the one before, and opens what hides it; returns `false` where there is none.
     pub(crate) fn go_to_next_value(&mut self, by: isize) -> bool {
         let Some(DetailContent::Tree(tree)) = self.content() else { return false };
-        let (from, rows) = match by {
-            0.. => (self.cursor + 1, tree.rows(&self.folds, self.cursor + 1..self.cursor + 1 + SEARCHED)),
-            _ => {
-                let from = self.cursor.saturating_sub(SEARCHED);
-                (from, tree.rows(&self.folds, from..self.cursor))
-            }
-        };
+        let here = tree.place_among_all(&self.folds, self.cursor);
+        let range = if by < 0 { here.saturating_sub(SEARCHED)..here } else { here + 1..here + 1 + SEARCHED };
+        let (from, rows) = (range.start, tree.rows(&all_open(), range));
         let found = if by < 0 { rows.iter().rposition(is_value) } else { rows.iter().position(is_value) };
-        found.inspect(|at| self.cursor = from + at).is_some()
+        found.inspect(|at| self.go_to(from + at)).is_some()
     }
 
     /// To the container around the row under the cursor; returns `false` where there is none.
@@ -427,6 +423,11 @@ const LIKELY: [&str; 6] = [
     ".result",
     ".error.message",
 ];
+
+/// In which nothing is hidden.
+fn all_open() -> Folds {
+    Folds::new(usize::MAX)
+}
 
 /// Whether a row is one value that can be typed in a line.
 fn is_value(row: &JsonRow) -> bool {

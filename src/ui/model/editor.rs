@@ -9,13 +9,15 @@ use super::super::diff::{DiffLine, Sign, changed_paths, diff_json};
 use super::super::json::{
     Folds, JsonFault, JsonTree, check, compact, fold, pretty, pretty_marked, splice, unfold, unmark,
 };
+use super::listed::ToolSchema;
 use super::own_call::OwnCall;
 use crate::envelope::{Direction, Seq, SessionId, Via};
 use crate::event::Ticket;
+use crate::lint::SchemaMisfit;
 use crate::message::{Kind, Message};
 
 /// Beyond this the text is checked only after a pause in typing.
-const LARGE: usize = 256 * 1024;
+pub(super) const LARGE: usize = 256 * 1024;
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// Where the edited message goes.
@@ -39,6 +41,8 @@ pub(crate) struct Editor {
     pub(crate) session_id: SessionId,
     pub(crate) original: Message,
     via: Via,
+    /// Of the tool that is called.
+    pub(crate) schema: Option<ToolSchema>,
     opened: Vec<String>,
     pub(crate) area: TextArea<'static>,
     pub(crate) verdict: DraftVerdict,
@@ -61,6 +65,8 @@ pub(crate) struct DraftVerdict {
     pub(crate) flaw: Option<String>,
     pub(crate) kind: Option<Kind>,
     pub(crate) warning: Option<String>,
+    /// What of the arguments does not fit the schema of the tool; `None` where that cannot be told.
+    pub(crate) misfits: Option<Vec<SchemaMisfit>>,
     pub(crate) bytes: usize,
     pub(crate) diff: Vec<DiffLine>,
     pub(crate) paths: Vec<String>,
@@ -76,6 +82,8 @@ pub(crate) struct EditSubject {
     pub(crate) session_id: SessionId,
     pub(crate) via: Via,
     pub(crate) message: Message,
+    /// Of the tool that is called.
+    pub(crate) schema: Option<ToolSchema>,
 }
 
 impl Editor {
@@ -94,6 +102,7 @@ impl Editor {
             session_id: subject.session_id,
             original: subject.message,
             via: subject.via,
+            schema: subject.schema,
             opened,
             area,
             verdict: DraftVerdict::default(),
@@ -125,7 +134,11 @@ impl Editor {
 
     /// The text without the marks of what stands in strings, everything at its place.
     fn unmarked(&self) -> String {
-        if self.is_unfolded { unmark(&self.text()).text } else { self.text() }
+        self.unmarked_of(self.text())
+    }
+
+    fn unmarked_of(&self, text: String) -> String {
+        if self.is_unfolded { unmark(&text).text } else { text }
     }
 
     /// Whether JSON that stands in a string is written out in the text.
@@ -135,11 +148,12 @@ impl Editor {
 
     /// What would be sent: the very bytes that came, but for those that were edited.
     pub(crate) fn message(&self) -> Message {
-        if !self.touched() {
-            return self.original.clone();
-        }
+        if self.touched() { self.message_of(self.text()) } else { self.original.clone() }
+    }
+
+    fn message_of(&self, text: String) -> Message {
         let raw = self.original.raw();
-        let text = if self.is_unfolded { fold(&self.text(), raw) } else { self.text() };
+        let text = if self.is_unfolded { fold(&text, raw) } else { text };
         // A line of a pipe must stay one line, and one that came compact should go compact.
         let one_line = self.via == Via::Stdio || !raw.contains(&b'\n');
         match splice(raw, &text, one_line) {
@@ -160,11 +174,24 @@ impl Editor {
 
     /// Puts another value at a path; returns `false` where there is no such place.
     pub(crate) fn put_value(&mut self, path: &str, token: &str) -> bool {
+        let text = self.text_with(path, token);
+        text.iter().for_each(|text| self.replace(text));
+        text.is_some()
+    }
+
+    fn text_with(&self, path: &str, token: &str) -> Option<String> {
         let mut text = self.text();
-        let Some(place) = JsonTree::new(&self.unmarked().into()).place(path) else { return false };
+        let place = JsonTree::new(&self.unmarked().into()).place(path)?;
         text.replace_range(place, token);
-        self.replace(&text);
-        true
+        Some(text)
+    }
+
+    /// What would be known of the text with another value at a path; `None` where there is no such place.
+    pub(crate) fn verdict_with(&self, path: &str, token: &str) -> Option<DraftVerdict> {
+        let text = self.text_with(path, token)?;
+        let is_as_it_came = text == self.opened.join("\n");
+        let message = if is_as_it_came { self.original.clone() } else { self.message_of(text.clone()) };
+        Some(self.verdict_of(text, &message))
     }
 
     /// Puts the cursor on the value at a path and selects it, so that what is typed replaces it. Of a string that is what
@@ -213,18 +240,22 @@ impl Editor {
 
     pub(crate) fn check(&mut self) {
         self.stale = None;
-        let message = self.message();
-        let fault = check(&self.unmarked()).err();
-        let same = message == self.original;
-        self.verdict = DraftVerdict {
-            flaw: if fault.is_none() { super::json_rpc::flaw(&message) } else { None },
+        self.verdict = self.verdict_of(self.text(), &self.message());
+    }
+
+    fn verdict_of(&self, text: String, message: &Message) -> DraftVerdict {
+        let fault = check(&self.unmarked_of(text)).err();
+        let same = *message == self.original;
+        DraftVerdict {
+            flaw: if fault.is_none() { super::json_rpc::flaw(message) } else { None },
             kind: Some(message.kind()),
-            warning: warning(&self.original, &message).filter(|_| fault.is_none()),
+            warning: warning(&self.original, message).filter(|_| fault.is_none()),
+            misfits: self.schema.as_ref().filter(|_| fault.is_none()).and_then(|schema| schema.misfits(message)),
             bytes: message.raw().len(),
-            diff: if same || fault.is_some() { Vec::new() } else { self.diff(&message) },
-            paths: if same || fault.is_some() { Vec::new() } else { self.paths(&message) },
+            diff: if same || fault.is_some() { Vec::new() } else { self.diff(message) },
+            paths: if same || fault.is_some() { Vec::new() } else { self.paths(message) },
             fault,
-        };
+        }
     }
 
     fn diff(&self, message: &Message) -> Vec<DiffLine> {

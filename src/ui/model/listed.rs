@@ -1,11 +1,15 @@
 //! What a server's own lists say of a tool, and what its schema says of a value.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::message_rows::MessageRows;
 use crate::envelope::{Envelope, SessionId};
 use crate::json::path::{JsonPath, PathStep};
+use crate::lint::{CompiledSchema, SchemaMisfit};
 use crate::mcp::method::{TOOLS_CALL, TOOLS_LIST};
+use crate::message::Message;
 
 /// Rows that are looked through for lists: the latest.
 const LOOKED_AT: usize = 50_000;
@@ -23,11 +27,58 @@ fn results<'a>(rows: &'a MessageRows, session: SessionId, method: &'a str) -> im
 
 /// The tool that a call is of, as the server listed it.
 pub(crate) fn tool_of(rows: &MessageRows, call: &Envelope) -> Option<Value> {
-    let name = call.message.name().filter(|_| call.method() == Some(TOOLS_CALL))?;
+    tool_called(rows, call.session, &call.message)
+}
+
+/// The tool that a call in a session is of.
+fn tool_called(rows: &MessageRows, session: SessionId, call: &Message) -> Option<Value> {
+    let name = call.name().filter(|_| call.method() == Some(TOOLS_CALL))?;
     let is_it = |tool: &&Value| tool.get("name").and_then(Value::as_str) == Some(name);
     // It may stand on any page of the list.
-    results(rows, call.session, TOOLS_LIST)
-        .find_map(|result| result.get("tools")?.as_array()?.iter().find(is_it).cloned())
+    results(rows, session, TOOLS_LIST).find_map(|result| result.get("tools")?.as_array()?.iter().find(is_it).cloned())
+}
+
+/// Misfits that are looked for.
+const MISFITS: usize = 20;
+
+/// What a server says of the arguments of one of its tools.
+#[derive(Clone, Debug)]
+pub(crate) struct ToolSchema {
+    pub(crate) tool: String,
+    input: Arc<CompiledSchema>,
+}
+
+impl ToolSchema {
+    /// Of the tool that is called, where the server has listed it. `revision`: that of the session.
+    pub(crate) fn of(rows: &MessageRows, session: SessionId, call: &Message, revision: &str) -> Option<Self> {
+        let tool = tool_called(rows, session, call)?;
+        let input = CompiledSchema::of(&tool.get("inputSchema")?.to_string(), revision);
+        Some(Self { tool: call.name()?.to_owned(), input })
+    }
+
+    /// What in the arguments of a call does not fit; `None` where that cannot be told, as of another tool.
+    pub(crate) fn misfits(&self, call: &Message) -> Option<Vec<SchemaMisfit>> {
+        if call.method() != Some(TOOLS_CALL) || call.name() != Some(&self.tool) {
+            return None;
+        }
+        let params: Value = serde_json::from_str(call.member("params")?).ok()?;
+        let none = Value::Object(serde_json::Map::new());
+        self.input.misfits(params.get("arguments").unwrap_or(&none), MISFITS)
+    }
+}
+
+/// The pointer into the arguments of a call to the value at `path` of the call.
+pub(crate) fn pointer_in_arguments(path: &str) -> Option<String> {
+    let path: JsonPath<'_> = path.strip_prefix(".params.arguments")?.parse().ok()?;
+    let mut pointer = String::new();
+    for step in path.steps() {
+        pointer.push('/');
+        match step {
+            PathStep::Key(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            PathStep::Index(ordinal) => pointer.push_str(&ordinal.to_string()),
+        }
+    }
+    Some(pointer)
 }
 
 /// What the schema of a call's arguments says of the value at `path`.
@@ -37,7 +88,7 @@ pub(crate) struct ValueRule {
     pub(crate) picks: Vec<String>,
     /// No other is allowed.
     pub(crate) only_picks: bool,
-    /// Type, default and description.
+    /// Type, limits, default and description.
     pub(crate) about: String,
 }
 
@@ -71,8 +122,18 @@ impl ValueRule {
         };
         let default = default.map(|default| format!("default {default}"));
         let said = schema.get("description").and_then(Value::as_str).and_then(|text| text.lines().next());
-        let parts = [Some(word), default, said.map(str::to_owned)];
-        let about: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        let limits = LIMITS.into_iter().filter_map(|limit| Some(format!("{limit} {}", plain(schema.get(limit)?))));
+        let parts = [Some(word)].into_iter().chain(limits.map(Some)).chain([default, said.map(str::to_owned)]);
+        let about: Vec<String> = parts.flatten().filter(|part| !part.is_empty()).collect();
         Self { picks: named.iter().map(Value::to_string).collect(), only_picks, about: about.join(", ") }
     }
+}
+
+/// What a schema says of a value that is said while it is typed.
+const LIMITS: [&str; 7] =
+    ["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "minLength", "maxLength", "pattern"];
+
+/// A string without its quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

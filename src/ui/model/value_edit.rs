@@ -1,8 +1,8 @@
 //! One value of a message in a line of its own: what it is typed as, and what would stand in its place.
 
 use super::super::json::{check, unquote};
-use super::editor::EditSubject;
-use super::listed::ValueRule;
+use super::editor::{DraftVerdict, EditSubject, Editor, LARGE};
+use super::listed::{ValueRule, pointer_in_arguments};
 
 /// A value that is being edited.
 pub(crate) struct ValueEdit {
@@ -16,6 +16,10 @@ pub(crate) struct ValueEdit {
     stood: (String, String),
     /// What the tool's schema says of it.
     pub(crate) rule: ValueRule,
+    /// The message that it is of, in which what is typed is judged.
+    around: Option<Editor>,
+    /// What is known of the message as it would be.
+    verdict: DraftVerdict,
 }
 
 /// How a line is read.
@@ -55,10 +59,9 @@ impl ValueEdit {
     pub(crate) fn of(subject: EditSubject, path: String, token: &str) -> (Self, String) {
         let own = ValueForm::of(token);
         let line = if own == ValueForm::Text { unquote(token) } else { token.to_owned() };
-        (
-            Self { subject, path, form: own, own, stood: (token.to_owned(), line.clone()), rule: ValueRule::default() },
-            line,
-        )
+        let stood = (token.to_owned(), line.clone());
+        let (rule, verdict) = (ValueRule::default(), DraftVerdict::default());
+        (Self { subject, path, form: own, own, stood, rule, around: None, verdict }, line)
     }
 
     /// Reads the line as JSON, or again as what the value is by itself; returns the line in that form.
@@ -83,6 +86,30 @@ impl ValueEdit {
         Some(if self.form == ValueForm::Text { unquote(pick) } else { pick.clone() })
     }
 
+    /// Has what is typed judged in the message that it is of; a large one takes too long for that.
+    pub(crate) fn set_around(&mut self, editor: Editor) {
+        self.around = Some(editor).filter(|editor| editor.original.raw().len() <= LARGE);
+    }
+
+    /// The line changed.
+    pub(crate) fn judge(&mut self, line: &str) {
+        if let (Ok(token), Some(editor)) = (self.token(line), &self.around) {
+            self.verdict = editor.verdict_with(&self.path, &token).unwrap_or_default();
+        }
+    }
+
+    /// What speaks against sending it, though it can be sent: of the message, or else of this value, or of another.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let verdict = &self.verdict;
+        if let Some(warning) = verdict.warning.as_ref().or(verdict.flaw.as_ref()) {
+            return Some(warning.clone());
+        }
+        let misfits = verdict.misfits.as_ref()?;
+        let pointer = pointer_in_arguments(&self.path);
+        let own = misfits.iter().find(|misfit| pointer.as_ref() == Some(&misfit.pointer));
+        own.map(|own| own.why.clone()).or_else(|| misfits.first().map(ToString::to_string))
+    }
+
     /// What is to be known of the value while it is typed.
     pub(crate) fn note(&self, line: &str) -> String {
         match self.token(line) {
@@ -90,11 +117,16 @@ impl ValueEdit {
             Ok(token) if self.rule.only_picks && !self.rule.picks.contains(&token) => {
                 format!("not one of {}", self.rule.picks.join(", "))
             }
-            Ok(_) if self.rule.only_picks => {
-                format!("one of {}{}", self.rule.picks.join(", "), comma(&self.rule.about))
-            }
-            Ok(_) if !self.rule.about.is_empty() => self.rule.about.clone(),
-            Ok(_) => self.form.word().to_owned(),
+            Ok(_) => self.warning().unwrap_or_else(|| self.rule_words()),
+        }
+    }
+
+    fn rule_words(&self) -> String {
+        let rule = &self.rule;
+        match (rule.only_picks, rule.about.as_str()) {
+            (true, about) => format!("one of {}{}", rule.picks.join(", "), comma(about)),
+            (false, "") => self.form.word().to_owned(),
+            (false, about) => about.to_owned(),
         }
     }
 
@@ -148,6 +180,7 @@ mod tests {
             session_id: SessionId(uuid::Uuid::nil()),
             via: Via::Http,
             message: Message::new("{}"),
+            schema: None,
         };
         ValueEdit::of(subject, ".a".to_owned(), token)
     }

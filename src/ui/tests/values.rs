@@ -267,3 +267,53 @@ fn compose_says_what_the_server_is_and_speaks_to_either_side() {
     rig.on_event(Event::Passed(std::sync::Arc::new(changed)));
     assert!(rig.press("C").picture().contains("changed since they were listed: tools"), "{}", rig.picture());
 }
+
+/// What the line says beside the value that is typed.
+fn beside(rig: &mut Rig) -> String {
+    rig.picture().lines().find(|line| line.contains(" = ")).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn changed_id_is_warned_of_in_the_line_as_in_the_editor() {
+    let mut rig = holding("{}");
+    rig.press("2 tab home j c");
+    assert!(beside(&mut rig).contains(".id = 44") && !beside(&mut rig).contains("changed"), "{}", rig.picture());
+    rig.typing("45");
+    assert!(beside(&mut rig).contains("id changed 44 -> 45, its sender cannot match the reply"), "{}", rig.picture());
+    rig.press("ctrl-u").typing("44");
+    assert!(!beside(&mut rig).contains("changed"), "{}", rig.picture());
+    rig.press("tab").typing("ping");
+    assert!(!beside(&mut rig).contains("changed"), "another method of the same kind: {}", rig.picture());
+}
+
+#[test]
+fn schema_of_the_tool_is_held_against_what_is_typed() {
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    let picture = rig.press("2 G e").picture();
+    assert!(picture.contains("JSON-RPC request") && picture.contains("schema book: ok"), "{picture}");
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    rig.press("2 G c tab tab").typing("3.5");
+    assert!(beside(&mut rig).contains("3.5 is not of type \"integer\""), "{}", rig.picture());
+    // Said, and not forbidden.
+    let picture = rig.press("ctrl-o").picture();
+    assert!(picture.contains("schema book: at `/seats`: 3.5 is not of type \"integer\""), "{picture}");
+    rig.press("ctrl-s");
+    assert!(sent(&mut rig).contains(r#""seats":3.5"#));
+}
+
+#[test]
+fn tab_reaches_every_value_however_deep_it_is_folded() {
+    let mut rig = holding(r#"{"who":{"addr":{"city":"Rome","geo":{"lat":1}}},"s":"{\"a\":[[1,{\"b\":3}]]}","z":0}"#);
+    rig.press("2 c");
+    let path = |rig: &Rig| rig.model.prompt.as_ref().unwrap().value.as_ref().unwrap().path.clone();
+    let mut paths = vec![path(&rig)];
+    for _ in 0..4 {
+        rig.press("tab");
+        paths.push(path(&rig));
+    }
+    let expected = ["who.addr.city", "who.addr.geo.lat", "s.a[0][0]", "s.a[0][1].b", "z"];
+    assert_eq!(paths, expected.map(|path| format!(".params.arguments.{path}")));
+    assert!(beside(&mut rig).contains(".z = 0"), "{}", rig.picture());
+}

@@ -169,6 +169,9 @@ fn draw_verdict(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rec
             let sizes =
                 format!("  {} -> {}", text::size(editor.original.raw().len() as u64), text::size(verdict.bytes as u64));
             spans.push(styled(model, Role::Dim, sizes));
+            let used: usize = spans.iter().map(Span::width).sum();
+            // The place of the cursor stays.
+            spans.extend(schema_span(model, editor, width.saturating_sub(used + 12)));
         }
     }
     let used: usize = spans.iter().map(Span::width).sum();
@@ -187,6 +190,16 @@ fn draw_verdict(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rec
         (false, None) => (Role::Plain, String::new()),
     };
     put(frame, area, 1, styled(model, role, short(&format!(" {words}"), width)));
+}
+
+/// Whether the arguments are such as the server asks for; the first that is not.
+fn schema_span(model: &Model, editor: &Editor, width: usize) -> Option<Span<'static>> {
+    let (schema, misfits) = (editor.schema.as_ref()?, editor.verdict.misfits.as_ref()?);
+    let (role, words) = match misfits.first() {
+        None => (Role::Good, "ok".to_owned()),
+        Some(first) => (Role::Held, first.to_string()),
+    };
+    Some(styled(model, role, short(&format!("  schema {}: {words}", schema.tool), width)))
 }
 
 fn rpc_span(model: &Model, editor: &Editor) -> Span<'static> {

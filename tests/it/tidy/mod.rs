@@ -56,7 +56,7 @@ const IMPORTS: [(&str, &str); 45] = [
     ("exit", "text secret"),
     ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),
-    ("ui", "children envelope event filter mcp message rules text json line_diff secret"),
+    ("ui", "children envelope event filter lint mcp message rules text json line_diff secret"),
     ("demo", "*"),
     ("cli", "children event shadow text upstream json variables"),
     ("headless", "cli envelope event message text"),
