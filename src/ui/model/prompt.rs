@@ -6,6 +6,9 @@ use super::search::Search;
 use super::value_edit::ValueEdit;
 use crate::filter::{Filter, FilterError, SavedFilters};
 
+/// Characters of a filter that is typed. One of more is no filter, but something else that was pasted.
+pub(crate) const LONGEST_FILTER: usize = 4000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PromptKind {
     Filter,
@@ -84,7 +87,15 @@ impl Prompt {
         if text.is_empty() {
             return Some(None);
         }
-        match Filter::parse_with(text, saved) {
+        let filter = match text.char_indices().nth(LONGEST_FILTER) {
+            // It is read at every key.
+            Some(_) => Err(FilterError {
+                column: LONGEST_FILTER + 1,
+                why: format!("a filter has at most {LONGEST_FILTER} characters"),
+            }),
+            None => Filter::parse_with(text, saved),
+        };
+        match filter {
             Ok(filter) => Some(Some((text.to_owned(), filter))),
             Err(error) => {
                 // Columns are of the trimmed text.

@@ -7,6 +7,9 @@ use regex::{Regex, RegexBuilder};
 use super::detail::DetailTab;
 use crate::envelope::Seq;
 
+/// Bytes of what is searched for: it is read again at every key.
+const LONGEST: usize = 4000;
+
 /// What is searched for, and what was found where the cursor is.
 pub(crate) struct Search {
     pub(super) typed: String,
@@ -82,6 +85,9 @@ impl Search {
         };
         if text.is_empty() {
             return Ok(None);
+        }
+        if text.len() > LONGEST {
+            return Err(format!("more than {LONGEST} bytes are not searched for"));
         }
         let pattern = RegexBuilder::new(&source).case_insensitive(!text.chars().any(char::is_uppercase)).build();
         let pattern = pattern.map_err(|error| {

@@ -294,3 +294,27 @@ fn search_in_the_editor_moves_its_cursor_from_match_to_match() {
     assert!(picture.contains("`no such word` is not found here"), "{picture}");
     assert!(rig.model.editor.is_some());
 }
+
+#[test]
+fn filter_that_is_too_long_is_not_read() {
+    let mut rig = busy(120, 36);
+    rig.press("f").typing("~m tools");
+    let filter = |rig: &Rig| rig.model.list().filter.as_ref().map(|(text, _)| text.clone());
+    let paste = |rig: &mut Rig, text: String| {
+        rig.change(crate::ui::model::Change::Input(crate::ui::ScreenInput::Terminal(crossterm::event::Event::Paste(
+            text,
+        ))));
+    };
+    paste(&mut rig, " word1".repeat(20_000));
+    assert_eq!(filter(&rig).as_deref(), Some("~m tools"), "the list stays");
+    let picture = rig.picture();
+    assert!(picture.contains("a filter has at most 4000 characters"), "{picture}");
+    let typed = picture.lines().find(|line| line.contains("filter>")).unwrap().to_owned();
+    assert!(typed.contains("word1 word1 word1"), "its end is in sight: {picture}");
+    rig.press("enter");
+    assert!(rig.model.prompt.is_some(), "nothing is accepted");
+    rig.press("home");
+    assert!(rig.picture().contains("filter> ~m tools word1 word1"), "{}", rig.picture());
+    rig.press("ctrl-k").typing("~q");
+    assert_eq!(filter(&rig).as_deref(), Some("~q"));
+}

@@ -1,5 +1,7 @@
 //! The line in which something is typed, and what is wrong with it.
 
+use std::ops::Range;
+
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Modifier;
@@ -18,35 +20,39 @@ pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, area: 
     // What is wrong may just have been said, in full.
     let is_said = |note: &String| model.notice.as_ref().is_some_and(|notice| notice.text == *note);
     let note = Some(note(model, prompt)).filter(|note| !is_said(note)).unwrap_or_default();
-    let note_role = if is_wrong(prompt) { Role::Bad } else { Role::Dim };
-    // What is typed has most of the line; what is known of it has the rest.
-    let before = text::sanitize(prompt.line.before_cursor()).into_owned();
-    let room = width.saturating_sub(text::width(&label) + 1);
-    let skipped = skipped(&before, room);
-    spans.extend(typed(model, prompt, skipped));
+    let is_warned = || prompt.value.as_ref().is_some_and(|value| value.warning().is_some());
+    let note_role = match is_wrong(prompt) {
+        true => Role::Bad,
+        false if is_warned() => Role::Held,
+        false => Role::Dim,
+    };
+    // What is typed has most of the line; what is known of it has the rest, and what speaks against it is always seen.
+    let reserved = if note_role == Role::Dim { 0 } else { (text::width(&note) + 2).min(width / 2) };
+    let room = width.saturating_sub(text::width(&label) + 1 + reserved);
+    let (before, after) = (prompt.line.before_cursor(), prompt.line.after_cursor());
+    let from = before.len() - kept(before.chars().rev(), room);
+    let column = text::width(&text::sanitize(&before[from..]));
+    let to = before.len() + kept(after.chars(), room.saturating_sub(column));
+    spans.extend(typed(model, prompt, from..to));
     let used: usize = spans.iter().map(Span::width).sum();
     let left = width.saturating_sub(used + 1);
     if left > 4 {
         spans.push(styled(model, note_role, right(&format!("  {note}"), left)));
     }
     put(frame, area, 0, Line::from(spans));
-    let column = text::width(&label) + text::width(&before) - text::width(&before[..skipped]);
-    let column = u16::try_from(column).unwrap_or(u16::MAX).min(area.width.saturating_sub(1));
+    let column = u16::try_from(text::width(&label) + column).unwrap_or(u16::MAX).min(area.width.saturating_sub(1));
     frame.set_cursor_position(Position::new(area.x + column, area.y));
 }
 
-/// How many bytes of what stands before the cursor are left out so that the cursor is seen.
-fn skipped(before: &str, room: usize) -> usize {
-    let mut over = text::width(before).saturating_sub(room);
-    let mut at = 0;
-    for c in before.chars() {
-        if over == 0 {
-            break;
-        }
-        over = over.saturating_sub(text::width(c.encode_utf8(&mut [0; 4])));
-        at += c.len_utf8();
-    }
-    at
+/// How many bytes of these characters are shown in so many cells: of a text of megabytes, no others are looked at.
+fn kept(chars: impl Iterator<Item = char>, mut room: usize) -> usize {
+    let fits = |c: &char| {
+        let cells = text::width(&text::sanitize(c.encode_utf8(&mut [0; 4])));
+        let fits = cells <= room;
+        room = room.saturating_sub(cells);
+        fits
+    };
+    chars.take_while(fits).map(char::len_utf8).sum()
 }
 
 /// How many matches there are, and which the cursor is on.
@@ -69,21 +75,18 @@ fn is_wrong(prompt: &Prompt) -> bool {
         || value.is_some_and(|value| value.token(prompt.line.text()).is_err())
 }
 
-/// What is typed, underlined from where it cannot be read.
-fn typed(model: &Model, prompt: &Prompt, skipped: usize) -> Vec<Span<'static>> {
+/// What is typed, as far as it is `shown`, underlined from where it cannot be read.
+fn typed(model: &Model, prompt: &Prompt, shown: Range<usize>) -> Vec<Span<'static>> {
     let text = prompt.line.text();
+    let safe = |range: Range<usize>| text::sanitize(&text[range]).into_owned();
     let Some(error) = &prompt.error else {
         let role = if prompt.line.is_selected() { Role::Cursor } else { Role::Plain };
-        let text = text::sanitize(text);
-        return vec![styled(model, role, text.get(skipped..).unwrap_or_default().to_owned())];
+        return vec![styled(model, role, safe(shown))];
     };
     let at = text.char_indices().nth(error.column.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
-    let right = text::sanitize(&text[..at]);
-    let wrong = if at == text.len() { " ".to_owned() } else { text::sanitize(&text[at..]).into_owned() };
-    let wrong_skipped = skipped.saturating_sub(right.len());
-    let wrong = wrong.get(wrong_skipped..).unwrap_or_default().to_owned();
+    let wrong = if at == text.len() { " ".to_owned() } else { safe(at.clamp(shown.start, shown.end)..shown.end) };
     vec![
-        styled(model, Role::Plain, right.get(skipped..).unwrap_or_default().to_owned()),
+        styled(model, Role::Plain, safe(shown.start..at.clamp(shown.start, shown.end))),
         Span::styled(wrong, style(model, Role::Bad).add_modifier(Modifier::UNDERLINED)),
     ]
 }
