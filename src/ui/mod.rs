@@ -37,6 +37,7 @@
 mod tests;
 
 mod act;
+mod clusters;
 mod content;
 pub mod diff;
 mod event_loop;

@@ -25,6 +25,7 @@ use ratatui::backend::CrosstermBackend;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use super::clusters::PlacedCells;
 use super::event_loop::{ScreenIo, run};
 use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, is_colourful, question, read_answers};
 use super::host::{Exit, PicturesDrawn, ScreenInput, TapeWriter, TerminalHost};
@@ -63,7 +64,7 @@ pub fn show(
     settings.remembered = history.as_deref().map(remembered).unwrap_or_default();
     adapt(&mut settings, &keys);
     let reading = KeyReader::start(keys.clone())?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
+    let mut terminal = Terminal::new(PlacedCells(CrosstermBackend::new(FrameWriter::default())))?;
     let board = PictureBoard::new(keys.clone(), ScreenInput::PictureReady);
     let mut host = CrosstermHost { reading: &reading, keys, piped: None, export: None, history, board };
     let exit =

@@ -166,6 +166,7 @@ fn seam_behind_the_last_message_is_seen_while_the_list_follows_and_a_click_below
     rig.on_event(seam(last.0, "the process is another"));
     assert!(rig.picture().contains("── the process is another"), "{}", rig.picture());
     rig.press("f ~ q enter");
+    rig.finish_scan();
     assert!(rig.picture().contains("── the process is another"), "a filter leaves it: {}", rig.picture());
     rig.press("o");
     assert!(!rig.picture().contains("── the process is another"), "in another order it stands nowhere");

@@ -32,6 +32,7 @@ use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::style::Modifier;
 
+use super::clusters::settle;
 use super::graphics::PicturePlace;
 use super::layout::{ScreenLayout, inner, pictures};
 use super::model::popup::Popup;
@@ -57,6 +58,7 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) -> Vec<PicturePlace> {
         draw_all(model, frame, &plan);
     }
     neutralize(frame.buffer_mut());
+    settle(frame.buffer_mut());
     let places = plan.detail.map_or_else(Vec::new, |detail| pictures(model, detail));
     places.into_iter().filter(|place| is_in_sight(frame.buffer_mut(), place)).collect()
 }

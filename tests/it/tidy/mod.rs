@@ -89,7 +89,7 @@ const PROXY: [&str; 10] =
     ["front", "sessions", "exchange", "stream", "spine", "session", "error", "arrival", "stop", "paths"];
 
 /// The rooms of `ui/`, each of which may import only from those after it.
-const UI: [&str; 20] = [
+const UI: [&str; 21] = [
     "mod",
     "term",
     "piping",
@@ -109,6 +109,7 @@ const UI: [&str; 20] = [
     "diff",
     "content",
     "graphics",
+    "clusters",
     "json",
 ];
 
