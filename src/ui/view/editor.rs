@@ -178,7 +178,13 @@ fn draw_verdict(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rec
     let place = format!("{}:{} ", cursor.0 + 1, cursor.1 + 1);
     spans.push(styled(model, Role::Dim, right(&place, width.saturating_sub(used))));
     put(frame, area, 0, Line::from(spans));
-    let (role, words) = match (editor.gone, &verdict.warning) {
+    let (role, words) = below_verdict(model, editor);
+    put(frame, area, 1, styled(model, role, short(&format!(" {words}"), width)));
+}
+
+/// What else is to be known before it is sent.
+fn below_verdict(model: &Model, editor: &Editor) -> (Role, String) {
+    match (editor.gone, &editor.verdict.warning) {
         (true, _) if model.can_send_as_new() => {
             (Role::Held, "it is not held any more: `ctrl s` sends it as a new request".to_owned())
         }
@@ -188,8 +194,7 @@ fn draw_verdict(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rec
             (Role::Dim, "@ before JSON that stands in a string: it goes back as a string".to_owned())
         }
         (false, None) => (Role::Plain, String::new()),
-    };
-    put(frame, area, 1, styled(model, role, short(&format!(" {words}"), width)));
+    }
 }
 
 /// Whether the arguments are such as the server asks for; the first that is not.

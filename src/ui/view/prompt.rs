@@ -20,12 +20,7 @@ pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, area: 
     // What is wrong may just have been said, in full.
     let is_said = |note: &String| model.notice.as_ref().is_some_and(|notice| notice.text == *note);
     let note = Some(note(model, prompt)).filter(|note| !is_said(note)).unwrap_or_default();
-    let is_warned = || prompt.value.as_ref().is_some_and(|value| value.warning().is_some());
-    let note_role = match is_wrong(prompt) {
-        true => Role::Bad,
-        false if is_warned() => Role::Held,
-        false => Role::Dim,
-    };
+    let note_role = note_role(prompt);
     // What is typed has most of the line; what is known of it has the rest, and what speaks against it is always seen.
     let reserved = if note_role == Role::Dim { 0 } else { (text::width(&note) + 2).min(width / 2) };
     let room = width.saturating_sub(text::width(&label) + 1 + reserved);
@@ -42,6 +37,15 @@ pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, area: 
     put(frame, area, 0, Line::from(spans));
     let column = u16::try_from(text::width(&label) + column).unwrap_or(u16::MAX).min(area.width.saturating_sub(1));
     frame.set_cursor_position(Position::new(area.x + column, area.y));
+}
+
+/// Wrong, warned of, or only to be known.
+fn note_role(prompt: &Prompt) -> Role {
+    match is_wrong(prompt) {
+        true => Role::Bad,
+        false if prompt.value.as_ref().is_some_and(|value| value.warning().is_some()) => Role::Held,
+        false => Role::Dim,
+    }
 }
 
 /// How many bytes of these characters are shown in so many cells: of a text of megabytes, no others are looked at.
