@@ -37,7 +37,7 @@ pub(super) fn has_own_words(envelope: &Envelope) -> bool {
 pub(crate) fn row_gist(envelope: &Envelope) -> String {
     let gist = summary(envelope);
     match envelope.outcome {
-        Outcome::Abandoned => format!("gone while held  {gist}"),
+        Outcome::Abandoned => format!("given up while held  {gist}"),
         Outcome::Dropped(_) => format!("dropped  {gist}"),
         Outcome::Blocked(_) => format!("blocked  {gist}"),
         _ => gist,

@@ -1,4 +1,4 @@
-//! The owner of held messages: each waits here, alone, until the operator decides or its sender goes away.
+//! The owner of held messages: each waits here, alone, until the operator decides, or its sender goes away or takes it back.
 //!
 //! A whole session can be paused: all its messages wait then, but for those that take a request back. When it is resumed,
 //! what waited goes on in order, and what comes meanwhile after it.
@@ -16,10 +16,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Interceptor, Verdict};
-use crate::envelope::{Envelope, SessionId};
+use crate::envelope::{Direction, Envelope, SessionId, Via};
 use crate::event::{Decision, Held, Ticket};
 use crate::filter::MessageContext;
+use crate::mcp::meta::protocol_version;
 use crate::mcp::method;
+use crate::message::{Id, Kind};
 
 /// Why the messages of a paused session are held.
 pub const SESSION_PAUSED: &str = "session paused";
@@ -56,7 +58,8 @@ struct PausedSession {
 }
 
 impl Gate {
-    /// Takes in a message; `make` gets its ticket and describes it. The hold ends with a decision, or when it is dropped.
+    /// Takes in a message; `make` gets its ticket and describes it. The hold ends with a decision, when its request is taken back, or
+    /// when it is dropped.
     pub fn hold(&self, make: impl FnOnce(Ticket) -> Held) -> Hold {
         let (sender, decision) = oneshot::channel();
         let mut state = self.shared.state.lock();
@@ -108,6 +111,21 @@ impl Gate {
         sender.send(decision).ok().map(|()| held)
     }
 
+    /// Ends the hold of a request whose sender waits for no reply any more: of several under that id, of the latest. Sent on later, it would
+    /// be carried out for nobody, as the server was told of its end before it heard of it.
+    pub fn take_back(&self, session: SessionId, direction: Direction, id: &Id) {
+        let mut state = self.shared.state.lock();
+        let latest = state.waiting.iter().rev().find(|(_, (held, _))| is_request(held, session, direction, id));
+        if let Some(ticket) = latest.map(|(ticket, _)| *ticket) {
+            state.waiting.remove(&ticket);
+        }
+    }
+
+    /// Whether a request waits that can be taken back by this id.
+    pub fn holds_request(&self, session: SessionId, direction: Direction, id: &Id) -> bool {
+        self.shared.state.lock().waiting.values().any(|(held, _)| is_request(held, session, direction, id))
+    }
+
     /// Forwards all that waits now; gives how many.
     pub fn forward_all(&self) -> usize {
         let waiting = std::mem::take(&mut self.shared.state.lock().waiting);
@@ -136,6 +154,15 @@ impl Gate {
     pub fn held(&self) -> Vec<Arc<Held>> {
         self.shared.state.lock().waiting.values().map(|(held, _)| held.clone()).collect()
     }
+}
+
+/// Whether a held message is the request that its sender takes back by this id. In revision 2026-07-28 an HTTP client does that by hanging
+/// up: several share a session there, and the id that one of them names may be that of another's request.
+fn is_request(held: &Held, session: SessionId, direction: Direction, id: &Id) -> bool {
+    let envelope = &held.envelope;
+    let is_its = envelope.session == session && envelope.direction == direction && envelope.kind() == Kind::Request;
+    let is_meant = is_its && envelope.message.id().is_some_and(|own| id.may_mean(own));
+    is_meant && (envelope.transport.via != Via::Http || protocol_version(&envelope.message).is_none())
 }
 
 impl State {
@@ -192,13 +219,14 @@ impl Hold {
     }
 }
 
+/// `None`: its sender has taken it back.
 impl Future for Hold {
-    type Output = Decision;
+    type Output = Option<Decision>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Decision> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Decision>> {
+        // For as long as this lives, the gate drops the other end unsent only where the message is taken back.
         let decision = ready!(Pin::new(&mut self.decision).poll(context));
-        // The gate owns the other end for as long as this lives, and never drops it unsent.
-        Poll::Ready(decision.unwrap_or(Decision::Forward))
+        Poll::Ready(decision.ok())
     }
 }
 

@@ -124,6 +124,9 @@ impl Proxy {
     pub fn pass(self: &Arc<Self>, session: &Arc<LiveSession>, arrival: Arrival) -> Pass {
         let injected = arrival.injected.is_some() || arrival.audience.is_operator_only();
         let mut in_flight = self.admit(session, arrival);
+        if let Some(id) = cancelled_id(&in_flight.envelope.message) {
+            self.gate.take_back(session.id(), in_flight.envelope.direction, &id);
+        }
         // What the operator sends is not held by the operator's own breakpoints.
         let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut in_flight.envelope, &**session) };
         match verdict {
@@ -574,14 +577,18 @@ impl Future for HeldPass {
                 };
                 Some(then)
             }
-            Poll::Ready(_) => deadline.as_mut().and_then(Deadline::forwarded),
+            Poll::Ready(Some(_)) => deadline.as_mut().and_then(Deadline::forwarded),
+            Poll::Ready(None) => None,
         };
         let in_flight = self.release_hold().expect("a future is not polled again after it is ready");
         let (proxy, session) = (&self.proxy, &self.session);
         Poll::Ready(match (decided, then) {
             // Sooner or in time, what was to be done with it is done.
-            (Poll::Pending | Poll::Ready(Decision::Forward), Some(then)) => proxy.carry_out(session, in_flight, then),
-            (Poll::Ready(decision), _) => proxy.apply_decision(session, in_flight, decision),
+            (Poll::Pending | Poll::Ready(Some(Decision::Forward)), Some(then)) => {
+                proxy.carry_out(session, in_flight, then)
+            }
+            (Poll::Ready(Some(decision)), _) => proxy.apply_decision(session, in_flight, decision),
+            (Poll::Ready(None), _) => proxy.discard(session, in_flight, Outcome::Abandoned),
             (Poll::Pending, None) => proxy.release(session, in_flight),
         })
     }

@@ -20,7 +20,7 @@ const SIGNS: [(&str, &str); 18] = [
     ("* (tapes)", "marked to be compared"),
     ("=", "reply to a resent request: shown, not delivered"),
     ("% (or not equal)", "a shadow answered otherwise, or not at all"),
-    ("? (first column)", "gone: a peer hung up while it was held"),
+    ("? (first column)", "given up: a peer hung up or took it back while it was held"),
     ("▸6s (dur)", "held or without a reply so long"),
     ("left (queue)", "until the client gives up; with ~ a guess: 60 s, as the TypeScript SDK"),
     ("dur", "from request to reply"),

@@ -1,13 +1,15 @@
 //! Every byte, whatever the client speaks and whatever the server speaks.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tapline::app::GRACE;
 use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::envelope::Outcome;
 use tapline::event::Decision;
 use tapline::message::{Kind, Message};
-use tapline::proxy::front::stdio::{StdioEnds, StdioLimits, StdioSession};
+use tapline::proxy::front::stdio::{StdioEnds, StdioLimits, StdioOutcome, StdioSession};
 use tapline::upstream::output::LONGEST_MESSAGE;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
@@ -250,6 +252,35 @@ async fn modern_stdio_client_gets_headers_over_http() {
             cancelled
         );
     }
+}
+
+/// Over a pipe nothing hangs up: a call that is given up is over all the same, and the end of the client is the end of all.
+#[tokio::test]
+async fn held_call_that_is_given_up_is_never_posted() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    rig.hold("~q ~m tools/call").await;
+    let launched = StdioSession::begin(rig.core().mounts().default().unwrap().table()).unwrap();
+    let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+    let (input, output) = split(theirs);
+    let grace = Duration::from_secs(3600);
+    let served = tokio::spawn(launched.serve(
+        StdioEnds { input, output, errors: tokio::io::sink() },
+        StdioLimits { grace, longest: LONGEST_MESSAGE },
+    ));
+    ours.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"a\"}}\n")
+        .await
+        .unwrap();
+    let held = rig.held(1).await;
+    let taken_back = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+    ours.write_all(format!("{taken_back}\n").as_bytes()).await.unwrap();
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, taken_back);
+    exchange.accept().await;
+    assert_eq!(rig.fate(&held).await.outcome, Outcome::Abandoned);
+    ours.shutdown().await.unwrap();
+    assert_eq!(soon("the end", served).await.unwrap(), StdioOutcome::Complete);
+    assert!(server.is_idle());
 }
 
 /// Line ends between tokens are as good as any other white space, where a carrier cannot have them.

@@ -261,11 +261,14 @@ async fn stream_stays_open_for_its_last_held_event() {
 }
 
 #[tokio::test]
-async fn cancellation_overtakes_its_held_call() {
+async fn cancellation_ends_the_hold_of_its_call() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     client.post(CALL).await;
-    rig.held(1).await;
+    let held = rig.held(1).await;
+    let mut other = rig.client().await;
+    other.post(CALL.replace('7', "8")).await;
+    let other_held = rig.held(2).await;
     let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
     let mut canceller = rig.client().await;
     canceller.post(cancel).await;
@@ -273,6 +276,31 @@ async fn cancellation_overtakes_its_held_call() {
     assert_eq!(exchange.body, cancel);
     exchange.accept().await;
     assert_eq!(canceller.response().await.status(), "202");
+    let fate = rig.fate(&held).await;
+    assert_eq!(fate.outcome, Outcome::Abandoned);
+    assert!(fate.held.is_some());
+    // Whatever lets all go lets this one go no more: the server would carry it out for nobody.
+    rig.command_now(Command::ForwardAll);
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, CALL.replace('7', "8"));
+    assert_eq!(rig.fate(&other_held).await.outcome, Outcome::Forwarded);
+    assert!(server.is_idle());
+}
+
+/// Several clients share a session from 2026-07-28 on, where hanging up is what cancels.
+#[tokio::test]
+async fn modern_request_over_http_is_not_taken_back_by_an_id() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    let call = CALL.replace(r#""name""#, r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"name""#);
+    client.post(&call).await;
+    let held = rig.held(1).await;
+    let mut canceller = rig.client().await;
+    canceller.post(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#).await;
+    server.next().await.accept().await;
+    rig.settle(held.ticket, Decision::Forward);
+    assert_eq!(server.next().await.body, call);
+    assert_eq!(rig.fate(&held).await.outcome, Outcome::Forwarded);
 }
 
 #[tokio::test]

@@ -126,11 +126,15 @@ impl Bridge {
         // What is said while the session is begun again belongs in the new one.
         drop(self.turn.acquire().await);
         let (outgoing, sent) = self.post(&message);
-        let cancelled = meta::cancelled_id(&message).filter(|id| self.is_modern(id));
+        let cancelled = meta::cancelled_id(&message);
+        let held = cancelled.clone().filter(|id| self.holds(id));
+        let cancelled = cancelled.filter(|id| self.is_modern(id));
         let exchange = ClientExchange::admit(&self.connection, Instant::now(), outgoing, Initiator::Client);
         if let Some(id) = cancelled {
             return self.cancel(exchange, &id).await;
         }
+        // The server never got it, and nobody waits for it.
+        held.filter(|id| !self.holds(id)).inspect(|id| self.abort(id));
         if !message.asks() && !exchange.is_held() {
             return self.carry_out(exchange, &message, sent).await;
         }
@@ -168,13 +172,22 @@ impl Bridge {
         id.known(|id| in_flight.contains_key(id)).is_some_and(|id| in_flight[&id].modern)
     }
 
+    fn holds(&self, id: &Id) -> bool {
+        let Connection { proxy, session, .. } = &*self.connection;
+        proxy.gate().holds_request(session.id(), Direction::ToServer, id)
+    }
+
     /// Cancels a request by hanging up (revision 2026-07-28, cancellation): over HTTP nothing is posted.
     async fn cancel(&self, exchange: ClientExchange, id: &Id) {
         if exchange.withdraw().await {
-            let in_flight = &mut self.state.lock().in_flight;
-            let request = id.known(|id| in_flight.contains_key(id)).and_then(|id| in_flight.remove(&id));
-            request.inspect(|request| request.task.abort());
+            self.abort(id);
         }
+    }
+
+    fn abort(&self, id: &Id) {
+        let in_flight = &mut self.state.lock().in_flight;
+        let request = id.known(|id| in_flight.contains_key(id)).and_then(|id| in_flight.remove(&id));
+        request.inspect(|request| request.task.abort());
     }
 
     /// One exchange, from its POST to the last message of its answer.

@@ -113,8 +113,9 @@ fn why_text(model: &Model, row: &MessageRow, standing: Option<&CallStanding>) ->
         }
         (_, Some(age)) => format!("it went on to the {asked}, and there is no reply after {age}"),
         (_, None) if request.outcome == Outcome::Abandoned => {
-            let after = request.held.map(|held| format!(" for {}", micros_with_unit(held))).unwrap_or_default();
-            format!("its client hung up while it was held{after}: it was never sent on")
+            let asker = if asked == "server" { "client" } else { "server" };
+            let after = request.held.map(|held| format!(" after {}", micros_with_unit(held))).unwrap_or_default();
+            format!("its {asker} gave it up{after} while it was held: it was never sent on")
         }
         (_, None) if !request.was_sent() => "it was never sent on".to_owned(),
         (_, None) => "its session has ended: no reply will come".to_owned(),

@@ -24,6 +24,8 @@ impl Model {
             self.settings.patience.get(client).map(|chosen| u64::try_from(chosen.as_micros()).unwrap_or(u64::MAX));
         let known = || self.observed.clients.patience(client, via, envelope.method());
         let patience = chosen.map_or_else(known, Patience::Known);
+        // Of a reply that is held: its client has taken the request back meanwhile.
+        let patience = self.observed.gave_up.get(&held.ticket).map_or(patience, |waited| Patience::Known(*waited));
         // A guess is that of the TypeScript SDK, which counts from its request on whatever comes.
         let heard = self.observed.heard(held.ticket).filter(|_| !matches!(patience, Patience::Guessed(_)));
         let since = self.asked_at(held).max(heard.unwrap_or_default());

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::lint_screen::LintTally;
 use super::message_rows::{MessageRows, PutOutcome, RowState};
-use super::patience::{KnownClients, gave_up_after};
+use super::patience::{KnownClients, gave_up_after, says_timeout};
 use super::session_list::{SessionList, SessionRow};
 use super::traffic_stats::TrafficStats;
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq};
 use crate::event::{Event, Finding, Held, Holding, Origin, ShadowCounts, ShadowEvent, Ticket, Timestamp};
-use crate::mcp::meta::{reported_progress, requested_progress};
-use crate::message::Kind;
+use crate::mcp::meta::{cancelled_id, reported_progress, requested_progress};
+use crate::message::{Id, Kind};
 
 /// Ended holds that are remembered.
 const RELEASED: usize = 50;
@@ -26,6 +26,8 @@ pub(crate) struct ObservedState {
     pub(crate) released: VecDeque<ReleasedHold>,
     /// When the client of a held request was last told progress of it.
     heard: BTreeMap<Ticket, Timestamp>,
+    /// How long the client had waited that has given up the request to which a reply is held.
+    pub(crate) gave_up: BTreeMap<Ticket, u64>,
     /// Let go, and not passed yet.
     settling: BTreeMap<Seq, Arc<Held>>,
     pub(crate) stats: TrafficStats,
@@ -149,6 +151,36 @@ impl ObservedState {
         self.heard.get(&held).copied()
     }
 
+    /// Takes in that a client waits no longer for what is held: a request, whose hold ends with that, or the reply to one.
+    fn note_cancellation(&mut self, id: &Id, notice: &Envelope) {
+        let is_of_sender = |it: &Envelope, direction| {
+            it.session == notice.session
+                && it.direction == direction
+                && it.message.id().is_some_and(|own| id.may_mean(own))
+        };
+        let (there, back) = (notice.direction, notice.direction.reverse());
+        let found = self.held.values().rev().find_map(|held| {
+            let it = &held.envelope;
+            let asked = match it.kind() {
+                Kind::Request if is_of_sender(it, there) => it.at,
+                Kind::Result | Kind::Error if is_of_sender(it, back) => {
+                    self.rows.get(it.reply_to.as_ref()?.seq)?.envelope.at
+                }
+                _ => return None,
+            };
+            Some((held.ticket, it.kind(), notice.at.saturating_sub(asked)))
+        });
+        let Some((ticket, kind, waited)) = found else { return };
+        if kind != Kind::Request {
+            self.gave_up.retain(|ticket, _| self.held.contains_key(ticket));
+            self.gave_up.entry(ticket).or_insert(waited);
+        }
+        let client = self.sessions.get(notice.session).and_then(|row| row.session.client.clone());
+        if let Some(client) = client.filter(|_| there == Direction::ToServer && says_timeout(&notice.message)) {
+            self.clients.learn_timeout(&client.name, waited);
+        }
+    }
+
     fn learn_patience(&mut self, envelope: &Envelope) {
         let asked = envelope.reply_to.as_ref().and_then(|to| self.rows.get(to.seq)).map(|row| row.envelope.at);
         let client = self.sessions.get(envelope.session).and_then(|row| row.session.client.clone());
@@ -159,6 +191,9 @@ impl ObservedState {
 
     fn put(&mut self, envelope: &Arc<Envelope>, state: RowState, now: Timestamp, seen: bool) -> TouchedRow {
         let seq = envelope.seq;
+        if let Some(id) = cancelled_id(&envelope.message) {
+            self.note_cancellation(&id, envelope);
+        }
         self.rows.now = now;
         let new = self.rows.put(envelope.clone(), state) == PutOutcome::Arrived;
         if new {
@@ -208,6 +243,6 @@ pub(crate) fn outcome_words(outcome: &Outcome) -> String {
         Outcome::Dropped(author) => by("dropped", author),
         Outcome::Injected(author) => by("made", author),
         Outcome::Withheld => "shown only, not delivered".to_owned(),
-        Outcome::Abandoned => "gone while held".to_owned(),
+        Outcome::Abandoned => "given up".to_owned(),
     }
 }

@@ -13,13 +13,14 @@ use super::popup::{Confirmation, Popup};
 use super::server_said::ServerSaid;
 use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::{AskedPlay, OpenTape, ReplayRun};
-use crate::envelope::{Envelope, Outcome, Seq, SessionId};
+use crate::envelope::{Direction, Envelope, Outcome, Seq, SessionId};
 use crate::event::{
     BranchedSession, Command, Event, Held, Holding, Landmark, Level, LogLine, OnQuit, Origin, ReplayEvent,
     ReplaySummary, ShadowEvent, TapeComparison, TapeEnd, TapePart, Timestamp,
 };
 use crate::mcp::error_code::ErrorCode;
-use crate::text;
+use crate::message::Kind;
+use crate::text::{self, micros_with_unit};
 use crate::ui::host::Exit;
 
 impl Model {
@@ -118,6 +119,7 @@ impl Model {
 
     fn apply_event(&mut self, event: Event) {
         self.say_unsent(&event);
+        self.say_given_up(&event);
         self.say_missed(&event);
         let seen = match &event {
             Event::Passed(envelope) => self.watches(envelope.session),
@@ -156,11 +158,40 @@ impl Model {
     fn say_unsent(&mut self, event: &Event) {
         if let Event::Passed(passed) = event
             && passed.held.is_some()
+            && passed.outcome != Outcome::Abandoned
             && self.queue.drafts.contains_key(&passed.seq)
             && self.resync.rebuild.is_none()
         {
             self.warn(format!("{} went without its draft, which is kept: `<messages edit>` opens it", passed.seq));
         }
+    }
+
+    /// What waited for a person waits no more, as nobody waits for it: a key that was meant for it does nothing.
+    fn say_given_up(&mut self, event: &Event) {
+        let Event::Passed(passed) = event else { return };
+        let hold = self.observed.hold_before(passed.seq).filter(|held| held.awaits_person(self.now));
+        if passed.outcome == Outcome::Abandoned && hold.is_some() && self.resync.rebuild.is_none() {
+            self.warn(self.given_up_words(passed));
+        }
+    }
+
+    fn given_up_words(&self, passed: &Envelope) -> String {
+        let seq = passed.seq;
+        if passed.kind() != Kind::Request {
+            return format!("{seq} is gone: a peer hung up while it was held");
+        }
+        let (asker, is_call) = match passed.direction {
+            Direction::ToServer => ("client", true),
+            Direction::ToClient => ("server", false),
+        };
+        let after = micros_with_unit(passed.held.unwrap_or_default());
+        let then = match () {
+            // The editor says what becomes of what stands there.
+            () if !is_call || self.editor.as_ref().is_some_and(|editor| editor.seq == seq) => "",
+            () if self.queue.drafts.contains_key(&seq) => "; its draft is kept: `<messages edit>` in the list opens it",
+            () => "; `<messages edit>` in the list edits it and sends it all the same",
+        };
+        format!("{seq} is gone: its {asker} gave up after {after}{then}")
     }
 
     /// A tape that answers clients has no answer: a client of it has left what was recorded, which is to be seen on every screen.
@@ -300,10 +331,6 @@ impl Model {
         let Some(editor) = self.editor.as_mut().filter(|editor| editor.seq == seq) else { return };
         let (EditTarget::Held(ticket) | EditTarget::Answer(ticket)) = editor.target else { return };
         editor.gone = !self.observed.held.contains_key(&ticket);
-        let abandoned = self.observed.rows.get(seq).is_some_and(|row| row.envelope.outcome == Outcome::Abandoned);
-        if abandoned {
-            self.warn(format!("{seq} is gone: a peer hung up while it was held"));
-        }
     }
 
     fn open(&mut self, mut tape: OpenTape) {

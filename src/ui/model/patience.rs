@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use crate::envelope::{Envelope, Outcome, Via};
 use crate::mcp::method::DISCOVER;
+use crate::message::Message;
 
 const SECOND: u64 = 1_000_000;
 const TYPESCRIPT: u64 = 60 * SECOND;
@@ -53,7 +54,14 @@ pub(crate) struct KnownClients(HashMap<String, u64>);
 impl KnownClients {
     /// A client hung up on what was held: the longest wait is the one that it gave up for.
     pub(crate) fn learn(&mut self, client: &str, waited: u64) {
-        if waited >= SHORTEST && !client.is_empty() {
+        if waited >= SHORTEST {
+            self.learn_timeout(client, waited);
+        }
+    }
+
+    /// A client said that its time was out, however short that is.
+    pub(crate) fn learn_timeout(&mut self, client: &str, waited: u64) {
+        if !client.is_empty() {
             let known = self.0.entry(client.to_owned()).or_default();
             *known = waited.max(*known);
         }
@@ -121,7 +129,13 @@ impl ClientClock {
     }
 }
 
-/// How long the client had waited that hung up on this message; `None` where it did not.
+/// Whether a client that takes a request back says that it has waited for too long. The SDKs have `Request timed out` in their reasons.
+pub(crate) fn says_timeout(notice: &Message) -> bool {
+    let reason = notice.at(&["params", "reason"]).map(str::to_ascii_lowercase).unwrap_or_default();
+    ["timed out", "timeout"].iter().any(|word| reason.contains(word))
+}
+
+/// How long the client had waited that gave up this message; `None` where it did not.
 pub(crate) fn gave_up_after(envelope: &Envelope, asked: Option<u64>) -> Option<u64> {
     let held = envelope.held.filter(|_| envelope.outcome == Outcome::Abandoned)?;
     let before = asked.map_or(0, |asked| envelope.at.saturating_sub(asked));
@@ -146,6 +160,10 @@ mod tests {
             clients.learn("ide", waited);
         }
         assert_eq!(clients.patience("ide", Via::Http, None), Patience::Learned(30 * SECOND));
+        clients.learn("hasty", 2 * SECOND);
+        assert_eq!(clients.patience("hasty", Via::Http, None), Patience::Guessed(TYPESCRIPT), "it may be its person");
+        clients.learn_timeout("hasty", 2 * SECOND);
+        assert_eq!(clients.patience("hasty", Via::Http, None), Patience::Learned(2 * SECOND));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ratatui::buffer::Cell;
 
 use super::rig::{Rig, World, held, session, text_result};
 use crate::envelope::{Direction, Envelope, Outcome, Via};
-use crate::event::{Event, HoldDeadline, Holding, Ticket};
+use crate::event::{Command, Event, HoldDeadline, Holding, Ticket};
 use crate::ui::Settings;
 use crate::ui::model::Effect;
 use crate::ui::theme::{Role, Theme};
@@ -102,6 +102,55 @@ fn patience_is_learned_from_a_client_that_left() {
     rig.model.tick(rig.model.now.plus_micros(21_000_000));
     let picture = rig.picture();
     assert!(picture.contains("31s over?"), "what it did once is no promise: {picture}");
+}
+
+fn taken_back(world: &mut World, after: u64, reason: &str) -> Event {
+    let params = format!(r#"{{"requestId":44,"reason":"{reason}"}}"#);
+    let raw = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+    let mut notice = world.message(1, Direction::ToServer, &raw);
+    notice.at = after;
+    Event::Passed(Arc::new(notice))
+}
+
+/// Also where that is less than a person takes to press `esc`: its reason says that it was no person.
+#[test]
+fn patience_is_learned_from_a_client_that_takes_back() {
+    for (reason, expected) in [("McpError: MCP error -32001: Request timed out", " 1s"), ("esc was pressed", "~59s")] {
+        let mut rig = holding("ide", 2);
+        let mut call = World::new().call(1, 44, "book", r#"{"city":"Rome"}"#);
+        let mut world = World::new();
+        world.seq = 1300;
+        rig.on_event(taken_back(&mut world, call.at + 2_000_000, reason));
+        (call.outcome, call.held) = (Outcome::Abandoned, Some(2_000_000));
+        rig.on_event(Event::Settled { ticket: Ticket(1) });
+        rig.on_event(Event::Passed(Arc::new(call)));
+        let picture = rig.picture();
+        for part in ["#1187 is gone: its client gave up after 2.0s; `e` in the list", "given up after 2s"] {
+            assert!(picture.contains(part), "{part}: {picture}");
+        }
+        let key = rig.press("a").picture();
+        assert!(rig.commands().iter().all(|it| !matches!(it, Command::Settle { .. })), "{key}");
+        let list = rig.press("1").picture();
+        assert!(list.contains("x2.0s"), "{list}");
+        rig.on_event(held(2, world.call(1, 45, "book", "{}"), 1));
+        let picture = rig.press("2").picture();
+        assert!(picture.contains(expected), "{reason} {expected}: {picture}");
+    }
+}
+
+/// Its reply goes on to it all the same, and is no news.
+#[test]
+fn clock_of_a_reply_ends_where_its_client_gave_up() {
+    let mut rig = Rig::new(120, 36);
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    let mut world = World::new();
+    let call = world.call(1, 44, "book", "{}");
+    let (reply, asked) = (world.reply(&call, 5, &text_result("done")), call.at);
+    rig.on_event(Event::Passed(Arc::new(call)));
+    rig.on_event(held(1, reply, 2));
+    rig.on_event(taken_back(&mut world, asked + 7_000_000, "Request timed out"));
+    let picture = rig.press("2").picture();
+    assert!(picture.contains("2s  over"), "{picture}");
 }
 
 /// What ends a hold first is what the row counts down to.

@@ -339,7 +339,7 @@ fn call_whose_client_hung_up_while_it_was_held_is_over() {
     (call.outcome, call.held) = (Outcome::Abandoned, Some(3_000_000));
     rig.on_event(passed(call));
     let picture = rig.press(": 1 3 0 1 enter g w").picture();
-    assert!(picture.contains("its client hung up while it was held for 3.0s: it was never sent on"), "{picture}");
+    assert!(picture.contains("its client gave it up after 3.0s while it was held: it was never sent on"), "{picture}");
     let picture = rig.press("esc g t").picture();
     assert!(picture.contains("slow") && picture.contains("x3.0s"), "{picture}");
     let picture = rig.press("esc f").typing("~open").press("enter").picture();
