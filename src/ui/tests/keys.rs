@@ -396,7 +396,7 @@ fn row_says_when_its_client_left() {
     rig.on_event(Event::Passed(Arc::new(gone)));
     assert!(rig.picture().contains("not held any more"));
     let queue = rig.press("esc").picture();
-    assert!(queue.contains("given up after 3s"), "{queue}");
+    assert!(queue.contains("given up after 3.0s"), "{queue}");
     let list = rig.press("1").picture();
     assert!(list.contains("given up while held"), "{list}");
     assert_eq!(rig.model.observed.rows.len(), 1, "the same row, replaced");

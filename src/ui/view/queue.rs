@@ -8,6 +8,7 @@ use super::list::{arrow, kind_role, letter, subject};
 use super::parts::{cell, clock, cursor_row, pane, put, right, short, style, styled};
 use crate::envelope::{Envelope, Outcome};
 use crate::event::Held;
+use crate::text::micros_with_unit;
 use crate::ui::keymap::with_keys;
 use crate::ui::layout::held_rows;
 use crate::ui::model::observed::{ReleasedHold, outcome_words};
@@ -203,7 +204,12 @@ fn released_line(model: &Model, released: &ReleasedHold, width: usize) -> Line<'
     };
     let time = model.time_of(envelope).map(|time| clock(&model.settings.zone, time, 8)).unwrap_or_default();
     let subject = format!("{} {}", envelope.method().unwrap_or_default(), envelope.name().unwrap_or_default());
-    let held = envelope.held.map(|held| format!(" after {}", age(held))).unwrap_or_default();
+    let after = |held| match envelope.outcome {
+        // As its row in the list has it: that tells what the patience of its client is.
+        Outcome::Abandoned => format!(" after {}", micros_with_unit(held)),
+        _ => format!(" after {}", age(held)),
+    };
+    let held = envelope.held.map(after).unwrap_or_default();
     let words = format!("{}{held}", outcome_words(&envelope.outcome));
     let half = width.saturating_sub(20) / 2;
     Line::from(vec![
