@@ -158,6 +158,8 @@ pub enum Outcome {
     Edited(Author),
     /// Not sent on; a request was answered with an error instead.
     Blocked(Author),
+    /// Not sent on; a request was answered with a result instead.
+    Answered(Author),
     /// Not sent on and not answered.
     Dropped(Author),
     /// Made here and sent as if its sender had: an error reply, a resent request, a step of a replay.
@@ -172,7 +174,11 @@ impl Outcome {
     /// Whether the person at the screen made it so.
     pub fn is_of_operator(&self) -> bool {
         let author = match self {
-            Self::Edited(author) | Self::Blocked(author) | Self::Dropped(author) | Self::Injected(author) => author,
+            Self::Edited(author)
+            | Self::Blocked(author)
+            | Self::Answered(author)
+            | Self::Dropped(author)
+            | Self::Injected(author) => author,
             Self::Forwarded | Self::Withheld | Self::Abandoned => return false,
         };
         *author == Author::Operator
@@ -184,6 +190,7 @@ impl Outcome {
             Self::Forwarded => return None,
             Self::Edited(_) => "edited",
             Self::Blocked(_) => "blocked",
+            Self::Answered(_) => "answered",
             Self::Dropped(_) => "dropped",
             Self::Injected(_) => "injected",
             Self::Withheld => "withheld",

@@ -341,6 +341,7 @@ impl PackedWriter {
             Outcome::Injected(author) => (4, Some(author)),
             Outcome::Withheld => (5, None),
             Outcome::Abandoned => (6, None),
+            Outcome::Answered(author) => (7, Some(author)),
         };
         self.number(number);
         match author {
@@ -522,6 +523,7 @@ impl PackedReader<'_> {
             3 => Outcome::Dropped(self.author()),
             4 => Outcome::Injected(self.author()),
             5 => Outcome::Withheld,
+            7 => Outcome::Answered(self.author()),
             _ => Outcome::Abandoned,
         }
     }
@@ -579,6 +581,7 @@ mod tests {
         let outcomes = [
             Outcome::Edited(Author::Operator),
             Outcome::Blocked(Author::Rule("r\u{fc}le".to_owned())),
+            Outcome::Answered(Author::Operator),
             Outcome::Dropped(Author::Tapline),
             Outcome::Injected(Author::Operator),
             Outcome::Withheld,

@@ -27,7 +27,7 @@ pub(super) const OWN_WORDS: &str = "failed: asks for another try task 0 tools to
 /// Whether what a row says of its message is of its own for the most part: what became of it, or what is wrong with it.
 pub(super) fn has_own_words(envelope: &Envelope) -> bool {
     let (outcome, message) = (&envelope.outcome, &envelope.message);
-    matches!(outcome, Outcome::Abandoned | Outcome::Dropped(_) | Outcome::Blocked(_))
+    matches!(outcome, Outcome::Abandoned | Outcome::Dropped(_) | Outcome::Blocked(_) | Outcome::Answered(_))
         || matches!(message.head().kind, Kind::Opaque | Kind::Batch)
         || envelope.part_of.is_some()
         || message.raw().len() > LARGE
@@ -40,6 +40,7 @@ pub(crate) fn row_gist(envelope: &Envelope) -> String {
         Outcome::Abandoned => format!("given up while held  {gist}"),
         Outcome::Dropped(_) => format!("dropped  {gist}"),
         Outcome::Blocked(_) => format!("blocked  {gist}"),
+        Outcome::Answered(_) => format!("answered here  {gist}"),
         _ => gist,
     }
 }

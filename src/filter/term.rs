@@ -54,7 +54,7 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~rule [RE]", "a rule of this name did something to it; alone, any rule"),
     ("~held", "held, now or before"),
     ("~edited", "sent on changed"),
-    ("~blocked", "answered with an error instead of sent on"),
+    ("~blocked", "answered here instead of sent on"),
     ("~dropped", "neither sent on nor answered"),
     ("~invalid", "not, or not quite, JSON-RPC"),
     ("~open", "requests that wait for a reply: without one, and not given up"),
@@ -314,7 +314,7 @@ fn plain(name: &str) -> Option<TermTest> {
         "s2c" => TermTest::Toward(Direction::ToClient),
         "held" => TermTest::Held,
         "edited" => TermTest::Became(|outcome| matches!(outcome, Outcome::Edited(_))),
-        "blocked" => TermTest::Became(|outcome| matches!(outcome, Outcome::Blocked(_))),
+        "blocked" => TermTest::Became(|outcome| matches!(outcome, Outcome::Blocked(_) | Outcome::Answered(_))),
         "dropped" => TermTest::Became(|outcome| matches!(outcome, Outcome::Dropped(_))),
         "invalid" => TermTest::Invalid,
         "orphan" => TermTest::Orphan,
@@ -445,6 +445,7 @@ fn rule(outcome: &Outcome) -> Option<&str> {
     match outcome {
         Outcome::Edited(Author::Rule(name))
         | Outcome::Blocked(Author::Rule(name))
+        | Outcome::Answered(Author::Rule(name))
         | Outcome::Dropped(Author::Rule(name))
         | Outcome::Injected(Author::Rule(name)) => Some(name),
         _ => None,

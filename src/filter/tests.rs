@@ -206,6 +206,8 @@ fn outcome_operators_match_what_the_operator_or_a_rule_did() {
     let mut blocked = error();
     blocked.outcome = Outcome::Blocked(Author::Operator);
     check(&blocked, &["~blocked"], &["~dropped"]);
+    blocked.outcome = Outcome::Answered(Author::Operator);
+    check(&blocked, &["~blocked", "answered"], &["~dropped", "~rule x"]);
 }
 
 #[test]

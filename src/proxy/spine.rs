@@ -429,7 +429,9 @@ impl Proxy {
             envelope.edit(answer, author);
             return self.release(session, in_flight);
         }
-        envelope.outcome = Outcome::Blocked(author.clone());
+        let is_result = |answer: &Message| answer.kind() == Kind::Result && !answer.is_failed_result();
+        let outcome = if answer.as_ref().is_some_and(is_result) { Outcome::Answered } else { Outcome::Blocked };
+        envelope.outcome = outcome(author.clone());
         let (direction, transport) = (envelope.direction.reverse(), Transport::new(envelope.transport.via));
         self.publish(session, in_flight);
         let Some(answer) = answer else { return Disposition::Discard };

@@ -95,7 +95,7 @@ pub fn free_name(name: &str, is_taken: &dyn Fn(&str) -> bool) -> String {
 pub fn from_message(envelope: &Envelope, answer: Option<&Message>, is_taken: &dyn Fn(&str) -> bool) -> RuleProposal {
     let hand = match (&envelope.outcome, &envelope.original, answer) {
         (Outcome::Edited(_), Some(before), _) => HandAction::Edit { before, after: &envelope.message },
-        (Outcome::Blocked(_), _, Some(answer)) => HandAction::Answer(answer),
+        (Outcome::Blocked(_) | Outcome::Answered(_), _, Some(answer)) => HandAction::Answer(answer),
         (Outcome::Dropped(_), ..) => HandAction::Drop,
         // What still waits has no time yet.
         (Outcome::Forwarded, None, _) => match envelope.held {

@@ -12,7 +12,7 @@ const SIGNS: [(&str, &str); 18] = [
     ("Q R E N", "request, result, error, notification"),
     ("B ?", "batch, not JSON-RPC"),
     ("!", "held"),
-    ("*", "edited"),
+    ("*", "edited; a request that was answered with a result here"),
     ("x", "blocked: answered with an error here"),
     ("-", "dropped: not sent on, not answered"),
     ("+", "made here: a resent request, an answer of ours"),

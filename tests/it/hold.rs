@@ -91,6 +91,7 @@ async fn blocked_request_is_answered_by_tapline() {
     for (nth, (block, expected)) in [
         (error(-31001), json!({"error": {"code": -31001, "message": "not \"now\"", "data": {"n": 1}}})),
         (tool_result, json!({"result": {"content": [{"type": "text", "text": "no\nway"}], "isError": true}})),
+        (BlockError::Result { result: r#"{"content":[]}"#.to_owned() }, json!({"result": {"content": []}})),
     ]
     .into_iter()
     .enumerate()
@@ -104,7 +105,9 @@ async fn blocked_request_is_answered_by_tapline() {
         expected["id"] = json!("a-1");
         assert_eq!((response.status(), response.json()), ("200", expected));
         assert!(response.text().contains(id), "the id is the client's own token: {}", response.text());
-        assert_eq!(rig.fate(&held).await.outcome, Outcome::Blocked(Author::Operator));
+        // A result is an answer like any other.
+        let outcome = if nth == 2 { Outcome::Answered } else { Outcome::Blocked };
+        assert_eq!(rig.fate(&held).await.outcome, outcome(Author::Operator));
         let answer = rig.message(ToClient, |it| it.seq > held.envelope.seq).await;
         assert_eq!(answer.outcome, Outcome::Injected(Author::Operator));
         assert_eq!(answer.reply_to.as_ref().unwrap().seq, held.envelope.seq);

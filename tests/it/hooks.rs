@@ -91,7 +91,8 @@ async fn hook_that_is_a_command_decides() {
             assert_eq!(said[key], value, "{said}");
         }
         assert!(server.is_idle());
-        assert_eq!(rig.message(ToServer, |_| true).await.outcome, Outcome::Blocked(Author::Rule("r".to_owned())));
+        let outcome = if answer["result"].is_object() { Outcome::Answered } else { Outcome::Blocked };
+        assert_eq!(rig.message(ToServer, |_| true).await.outcome, outcome(Author::Rule("r".to_owned())));
     }
 }
 

@@ -57,7 +57,9 @@ impl SessionLife {
     /// Learns names and revision from the handshake, or from a modern request's `_meta`; nothing from what was refused. Returns the
     /// session where something new became known.
     pub(super) fn observe(&self, envelope: &Envelope) -> Option<Arc<Session>> {
-        if self.is_identified.load(Ordering::Relaxed) || envelope.outcome == Outcome::Blocked(Author::Tapline) {
+        let is_refused =
+            || matches!(envelope.outcome, Outcome::Blocked(Author::Tapline) | Outcome::Answered(Author::Tapline));
+        if self.is_identified.load(Ordering::Relaxed) || is_refused() {
             return None;
         }
         let mut current = self.current.lock();

@@ -240,6 +240,7 @@ pub(crate) fn outcome_words(outcome: &Outcome) -> String {
         Outcome::Forwarded => "forwarded".to_owned(),
         Outcome::Edited(author) => by("edited", author),
         Outcome::Blocked(author) => by("blocked", author),
+        Outcome::Answered(author) => by("answered", author),
         Outcome::Dropped(author) => by("dropped", author),
         Outcome::Injected(author) => by("made", author),
         Outcome::Withheld => "shown only, not delivered".to_owned(),

@@ -132,6 +132,7 @@ fn metrics_row_is_red_with_one_error_and_says_no_reply() {
 fn enter_shows_the_messages_of_a_row() {
     let mut rig = measured(120, 36, &Settings::default());
     rig.press("j enter");
+    rig.finish_scan();
     assert_eq!(rig.model.screen, ScreenKind::Messages);
     let filter = rig.model.list().filter.as_ref().map(|(text, _)| text.clone());
     assert_eq!(filter.as_deref(), Some(r#"~tool "^search$""#));

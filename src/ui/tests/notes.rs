@@ -54,17 +54,22 @@ fn marked_are_shown_of_what_the_filter_shows() {
     let mut rig = busy(120, 36);
     rig.press(": 1 1 8 9 enter m : 1 1 9 5 enter m f");
     rig.typing("~q | ~n").press("enter");
+    rig.finish_scan();
     let before = shown(&rig);
     assert!(before.contains(&1189) && !before.contains(&1195), "{before:?}");
     rig.press("M");
+    rig.finish_scan();
     assert_eq!(shown(&rig), [1189], "marked, and let through by the filter");
     rig.press("M");
+    rig.finish_scan();
     assert_eq!(shown(&rig), before);
     let text = |rig: &Rig| rig.model.list().filter.as_ref().map(|(text, _)| text.clone());
     assert_eq!(text(&rig).as_deref(), Some("~q | ~n"));
     rig.press("f ctrl-u enter M");
+    rig.finish_scan();
     assert_eq!((shown(&rig), text(&rig).as_deref()), (vec![1189, 1195], Some("~marked")));
     rig.press("M");
+    rig.finish_scan();
     assert_eq!(text(&rig), None);
 }
 

@@ -1,8 +1,10 @@
 //! Editing where one stands: the value under the cursor, in the editor and in a line of its own.
 
+use std::sync::Arc;
+
 use super::rig::{Rig, World, busy, held, session, text_result};
-use crate::envelope::Via;
-use crate::event::{Command, Decision, Event};
+use crate::envelope::{Author, Outcome, Via};
+use crate::event::{Command, Decision, Event, Ticket};
 use crate::ui::model::Effect;
 
 /// The bytes that the keys send in place of the held message.
@@ -244,6 +246,20 @@ fn held_request_is_answered_with_a_result_of_ones_own() {
 }
 
 #[test]
+fn request_that_was_answered_with_a_result_is_not_blocked() {
+    let mut rig = Rig::new(120, 36);
+    let mut call = World::new().call(1, 44, "book", "{}");
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    rig.on_event(held(1, call.clone(), 1));
+    rig.on_event(Event::Settled { ticket: Ticket(1) });
+    (call.outcome, call.held) = (Outcome::Answered(Author::Operator), Some(1_000_000));
+    rig.on_event(Event::Passed(Arc::new(call)));
+    let picture = rig.picture();
+    assert!(picture.contains("answered here  {}") && !picture.contains("blocked"), "{picture}");
+    assert!(rig.press("2").picture().contains("answered by you after 1s"), "{}", rig.picture());
+}
+
+#[test]
 fn compose_says_what_the_server_is_and_speaks_to_either_side() {
     let mut rig = busy(120, 36);
     super::scenes::booked(&mut rig);
@@ -264,7 +280,7 @@ fn compose_says_what_the_server_is_and_speaks_to_either_side() {
     world.seq = 1360;
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
     let changed = world.message(2, crate::envelope::Direction::ToClient, changed);
-    rig.on_event(Event::Passed(std::sync::Arc::new(changed)));
+    rig.on_event(Event::Passed(Arc::new(changed)));
     assert!(rig.press("C").picture().contains("changed since they were listed: tools"), "{}", rig.picture());
 }
 

@@ -267,7 +267,7 @@ pub(super) fn mark(row: &MessageRow) -> (&'static str, Role) {
     match (row.state, &row.envelope.outcome) {
         (RowState::Held(_), _) => ("!", Role::Held),
         (RowState::Settled, _) | (_, Outcome::Forwarded) => (" ", Role::Plain),
-        (_, Outcome::Edited(_)) => ("*", Role::Edited),
+        (_, Outcome::Edited(_) | Outcome::Answered(_)) => ("*", Role::Edited),
         (_, Outcome::Blocked(_)) => ("x", Role::Bad),
         (_, Outcome::Dropped(_)) => ("-", Role::Bad),
         (_, Outcome::Injected(_)) => ("+", Role::Accent),

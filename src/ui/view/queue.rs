@@ -196,7 +196,7 @@ fn released_line(model: &Model, released: &ReleasedHold, width: usize) -> Line<'
     let envelope = &released.envelope;
     let (mark, role) = match envelope.outcome {
         Outcome::Forwarded => (" ", Role::Dim),
-        Outcome::Edited(_) => ("*", Role::Edited),
+        Outcome::Edited(_) | Outcome::Answered(_) => ("*", Role::Edited),
         Outcome::Blocked(_) => ("x", Role::Bad),
         Outcome::Dropped(_) => ("-", Role::Bad),
         Outcome::Abandoned => ("?", Role::Held),
