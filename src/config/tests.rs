@@ -384,6 +384,7 @@ fn own_keys_are_read_and_their_mistakes_told_at_once() {
             "/there:4:10: a key is expected, such as `\"f\"` or `\"ctrl f\"`, or a list of keys",
             "/there:5:8: no key is called `escape`: a character, `ctrl x`, `alt x`, `f1`, or a name such as `pgup`; did you mean `esc`?",
             "/there:6:9: `y` is also `copy` (messages); give that another key, or `[]` for none",
+            "/there:6:9: `y` is also `copy-address` (tapes); give that another key, or `[]` for none",
             "/there:7:7: there are no keys of a place `queu`; did you mean `queue`?",
         ],
         "{told}"
