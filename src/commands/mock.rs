@@ -57,6 +57,7 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
     let status = match launched_by {
         LaunchedBy::Client => launched(settings, watching, longest, &config).await.map(ExitCode::from),
         LaunchedBy::Operator => {
+            let trials = trials.map(|trials| ClientTrials { tapes: settings.tapes.clone(), ..trials });
             let (core, signals) = start_core(settings).await?;
             report_config(&config, &core);
             match trials {
@@ -79,7 +80,7 @@ fn client_trials(args: &mut MockArgs, options: &MockOptions) -> Option<ClientTri
     let client = args.client.take()?;
     args.front.listen.get_or_insert(ANY_PORT);
     let seed = options.mutations.map_or(0, |plan| plan.seed);
-    Some(ClientTrials { client, seed, most_runs: args.most_runs.get(), patience: args.timeout })
+    Some(ClientTrials { client, seed, most_runs: args.most_runs.get(), patience: args.timeout, tapes: None })
 }
 
 /// Lets go of the real server, and says what came of it all.

@@ -524,6 +524,8 @@ pub enum Landmark {
     Attempt,
     /// A client hung up before the reply: in revision 2026-07-28 that is how a request is cancelled.
     HangUp,
+    /// What a mock did otherwise than its tape has it, as it says itself.
+    Mock,
 }
 
 impl LogLine {

@@ -405,6 +405,38 @@ fn mock_tries_a_client_no_longer_and_no_more_often_than_it_may() {
     assert!(status == 1 && errors.contains("the client has not ended after 100ms with nothing changed"), "{errors}");
 }
 
+/// Each run is on a tape of its own, which says what was changed, and ends with its client.
+#[test]
+fn mock_records_what_it_changed_for_a_client() {
+    let (dir, tape) = (TempDir::new().unwrap(), concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl"));
+    let client = format!("{} replay {tape} --speed max --upstream {{url}} || true", env!("CARGO_BIN_EXE_tapline"));
+    let mut mock = binary::command();
+    mock.args([
+        "mock",
+        tape,
+        "--no-control",
+        "--no-database",
+        "--mutate",
+        "11",
+        "--most-runs",
+        "3",
+        "--client",
+        &client,
+    ]);
+    let output = mock.arg("--tapes").arg(dir.path()).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.ends_with(&format!("; each run is on a tape in {}\n", dir.path().display())), "{said}");
+    let tapes =
+        std::fs::read_dir(dir.path()).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let mut changed = tapes.map(|text| {
+        assert!(!text.contains("tapline ended"), "{text}");
+        text.lines().filter(|line| line.starts_with(r#"{"mark":"log""#)).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let changed: Vec<_> = changed.by_ref().flatten().collect();
+    let first = |nth| changed.iter().filter(|line| line.contains(&format!("reply {nth} was changed ("))).count();
+    assert_eq!((changed.len(), first(1), first(2)), (2, 1, 1), "{changed:?}");
+}
+
 /// A browser driver or a build server goes on by itself, and has the stderr of who started it.
 #[test]
 fn mock_tries_a_client_to_its_own_end_and_not_to_that_of_what_it_leaves_behind() {

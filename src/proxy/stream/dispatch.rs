@@ -52,13 +52,12 @@ pub(super) struct Pump {
 impl Pump {
     pub(super) fn new(server: &Arc<StreamServer>) -> Self {
         let (proxy, label) = (server.proxy.clone(), server.label().clone());
-        let secrets = server.pool.as_ref().map(|pool| pool.secrets()).unwrap_or_default();
         Self {
             proxy,
             server: Arc::downgrade(server),
             label,
             held: FuturesUnordered::new(),
-            stderr_log: StderrLog::without(secrets),
+            stderr_log: StderrLog::of(server.pool.as_deref()),
             stall_told: false,
         }
     }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::event::{Level, LogLine};
+use crate::event::{Landmark, Level, LogLine};
 use crate::secret::GivenSecrets;
+use crate::upstream::pool::Pool;
 
 /// Lines of one child, and bytes of them, that are logged within a span. As long as more come than that, each span is twice as long as the
 /// one before: a log file is not filled by a flood that does not end.
@@ -17,6 +18,8 @@ const LONGEST: usize = 64 << 10;
 pub(super) struct StderrLog {
     /// Not to be shown, though the child may say it.
     secrets: GivenSecrets,
+    /// What its lines are on the tape, where they belong there.
+    landmark: Option<Landmark>,
     /// When the present span began, how long it is, and what was logged in it.
     began: Option<Instant>,
     span: Duration,
@@ -31,6 +34,7 @@ impl Default for StderrLog {
     fn default() -> Self {
         Self {
             secrets: GivenSecrets::default(),
+            landmark: None,
             began: None,
             span: SPAN,
             logged: 0,
@@ -42,8 +46,9 @@ impl Default for StderrLog {
 }
 
 impl StderrLog {
-    pub(super) fn without(secrets: GivenSecrets) -> Self {
-        Self { secrets, ..Self::default() }
+    pub(super) fn of(pool: Option<&Pool>) -> Self {
+        let Some(pool) = pool else { return Self::default() };
+        Self { secrets: pool.secrets(), landmark: pool.is_embedded().then_some(Landmark::Mock), ..Self::default() }
     }
 
     /// Logs the lines of a piece, as far as they fit.
@@ -63,7 +68,8 @@ impl StderrLog {
             let end = memchr::memchr(b'\n', lines);
             let line = &lines[..end.unwrap_or(lines.len()).min(LONGEST)];
             let text = String::from_utf8_lossy(line);
-            log(LogLine::new(Level::Info, "server", self.secrets.masked(text.trim_end()).into_owned()));
+            let said = LogLine::new(Level::Info, "server", self.secrets.masked(text.trim_end()).into_owned());
+            log(LogLine { landmark: self.landmark, ..said });
             rest = end.map(|end| &lines[end + 1..]);
             self.logged += 1;
             self.bytes += line.len();

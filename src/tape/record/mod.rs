@@ -217,9 +217,16 @@ impl Recorder {
         seq: Option<Seq>,
         text: &str,
     ) -> Result<(), TapeError> {
-        let tape = self.touch(session)?;
+        self.touch(session)?;
+        let Some(tape) = self.tapes.get_mut(&session) else { return Ok(()) };
         let (at, text) = (tape.now(), text.to_owned());
         tape.mark(&match what {
+            // It may repeat what a client said.
+            Landmark::Mock => {
+                let mark = Mark::Log { at, source: "mock".to_owned(), text };
+                tape.mark_without_secrets(&mark, self.redact.as_ref());
+                return Ok(());
+            }
             Landmark::Seam => Mark::Seam { at, after: seq, text },
             Landmark::Rewind => Mark::Rewind { at, after: seq, text },
             Landmark::Attempt => Mark::Attempt { at, seq, text },

@@ -105,16 +105,25 @@ impl Recording {
         push_line(mark, &mut self.pending.text);
     }
 
+    pub(super) fn mark_without_secrets(&mut self, mark: &Mark, rules: Option<&RedactRules>) {
+        let line = self.line_of(mark, rules);
+        self.pending.text.extend(line);
+    }
+
+    fn line_of(&mut self, mark: &Mark, rules: Option<&RedactRules>) -> Vec<u8> {
+        let mut line = Vec::new();
+        push_line(mark, &mut line);
+        let redactor = rules.map(|rules| self.redactor.get_or_insert_with(|| Box::new(Redactor::new(rules.clone()))));
+        let redacted = redactor.and_then(|redactor| redactor.line(std::str::from_utf8(&line).ok()?));
+        redacted.map_or(line, String::into_bytes)
+    }
+
     /// Takes in what was noted of a message, without its secrets where there are rules for that. The latest counts, also where the
     /// clock was set back.
     pub(super) fn annotate(&mut self, noted: &Annotation, rules: Option<&RedactRules>) {
         self.noted_at = self.now().max(self.noted_at);
         let mark = Mark::Annotation(AnnotationMark { at: self.noted_at, seq: noted.seq, mark: noted.mark.clone() });
-        let mut line = Vec::new();
-        push_line(&mark, &mut line);
-        let redactor = rules.map(|rules| self.redactor.get_or_insert_with(|| Box::new(Redactor::new(rules.clone()))));
-        let redacted = redactor.and_then(|redactor| redactor.line(std::str::from_utf8(&line).ok()?));
-        let line = redacted.map_or(line, String::into_bytes);
+        let line = self.line_of(&mark, rules);
         if self.annotations.len() + line.len() <= MOST_NOTED {
             self.annotations.extend(line);
         }

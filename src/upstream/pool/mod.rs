@@ -120,6 +120,11 @@ impl Pool {
         }
     }
 
+    /// Whether they are inside this process: what they say on stderr is tapline's own.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.source, ChildSource::Embedded(_))
+    }
+
     /// What the label does not show.
     pub fn secrets(&self) -> GivenSecrets {
         match &self.source {
