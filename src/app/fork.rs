@@ -3,10 +3,8 @@
 //! One engine for both ways to it, `tapline replay --interactive` and the screen. What the branch records names its parent, and where
 //! it left it; a seam on its tape stands between what was played and what is new.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
 use super::Executor;
@@ -29,6 +27,8 @@ pub(crate) struct BranchJob {
     /// The last message that both have, where it is not the tape's last.
     pub(crate) until: Option<Seq>,
     pub(crate) options: PlayOptions,
+    /// The URL at which a client can go on with it; `None` where none can come.
+    pub(crate) url: Option<String>,
 }
 
 /// A branch that was made. Its session ends when all who hold it have let go.
@@ -36,18 +36,9 @@ pub(crate) struct Branch {
     pub(crate) connection: Arc<Connection>,
     pub(crate) parent: TapeParent,
     outcome: BranchOutcome,
-    /// By what a client goes on with it.
-    minted: Option<String>,
 }
 
-impl Branch {
-    /// How far it came, and what a client needs that is to go on with it at this URL.
-    pub(crate) fn text(&self, url: &str) -> String {
-        self.outcome.text(self.parent.seq, url, self.minted.as_deref())
-    }
-}
-
-/// Begins a session, plays the tape in it to the message, and leaves it open. Of a tape with several sessions it is the one that the
+/// Begins a session, plays the tape in it to the message, leaves it open, and says what a client needs that is to go on with it. Of a tape with several sessions it is the one that the
 /// message belongs to; what the clients of the others had said until then is played as well, by clients of their own, since their server
 /// may be one for all, and those leave when the session is handed over.
 ///
@@ -77,17 +68,20 @@ pub(crate) async fn branch(
         if session == kept { Ok(ClientConnection::left_open(Arc::new(own.clone()))) } else { others(session) }
     };
     play(job.tape, open, options, hear, stop).await;
-    let minted = table.bind(&connection, &HeaderMap::new(), &HeaderMap::new(), Ipv4Addr::LOCALHOST.into());
     let at = outcome.reached(last).map_or_else(String::new, |seq| format!(" at {seq}"));
     let branched = format!("branched off session {}{at}{}", parent.session.short(), outcome.lacking());
     // On the tape, too: what was played ends there, and what is new begins.
     table.proxy().log_landmark(LogLine::new(Level::Info, "fork", branched).of(session), Landmark::Seam);
-    Ok(Branch { connection, parent, outcome, minted })
+    let way = job.url.map(|url| (url, table.hand_over(&connection)));
+    let text = outcome.text(last, way.as_ref().map(|(url, id)| (url.as_str(), id.as_deref())));
+    journal.log(LogLine::new(Level::Info, "fork", text).of(session));
+    Ok(Branch { connection, parent, outcome })
 }
 
 impl Executor {
     /// Makes a branch of what is on a tape, also where that is being recorded, and leaves its session to the operator.
     pub(super) fn fork(&mut self, asked: ForkRequest) {
+        let address = self.address;
         self.play_next(move |mounts, stop| async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
@@ -98,13 +92,12 @@ impl Executor {
                 Ok(found) => found,
                 Err(why) => return failed(why),
             };
-            let job = BranchJob { tape, until: Some(asked.until), options: PlayOptions::default() };
+            let url = address.map(|address| mount.url(address));
+            let job = BranchJob { tape, until: Some(asked.until), options: PlayOptions::default(), url };
             let report = |event| journal.publish(Event::Replay(event));
             match branch(mount.table(), &journal, job, stop, report).await {
                 Ok(branch) if branch.outcome.last.is_some() => {
                     let (session, differing) = (branch.connection.session.id(), branch.outcome.failed);
-                    let text = branch.text("the front door");
-                    journal.log(LogLine::new(Level::Info, "fork", text).of(session));
                     journal.publish(Event::Branched(BranchedSession { session, parent: branch.parent, differing }));
                 }
                 // What was not played is no branch.
@@ -194,17 +187,23 @@ impl BranchOutcome {
         }
     }
 
-    fn text(&self, asked: Seq, url: &str, id: Option<&str>) -> String {
+    /// How far it came, and the way in which a client goes on: at which URL, by which id.
+    fn text(&self, asked: Seq, way: Option<(&str, Option<&str>)>) -> String {
         let mut text = match (&self.why, self.reached(asked)) {
-            (Some(why), _) => format!("nothing was played: {why}"),
-            (None, None) => "nothing was played".to_owned(),
-            (None, Some(last)) => format!("played to {last}; the session waits at {url}"),
+            (Some(why), _) => return format!("nothing was played: {why}"),
+            (None, None) => return "nothing was played".to_owned(),
+            (None, Some(last)) => format!("played to {last}"),
         };
         if self.failed > 0 {
-            text.push_str(&format!(", and {} replies differ from the tape", self.failed));
+            let differ = if self.failed == 1 { "reply differs" } else { "replies differ" };
+            text.push_str(&format!(", {} {differ} from the tape", self.failed));
         }
-        if let Some(id) = id {
-            text.push_str(&format!(": a client goes on with it by `{SESSION}: {id}`"));
+        match way {
+            Some((url, Some(id))) => {
+                text.push_str(&format!("; a client goes on with it at {url} by `{SESSION}: {id}`"));
+            }
+            Some((_, None)) => text.push_str("; no client can go on with it: its server gave the session no id"),
+            None => {}
         }
         text
     }

@@ -241,6 +241,7 @@ struct Hands {
     points: PointKeeper,
     served: ServedTapes,
     front: Arc<FrontRules>,
+    address: Option<SocketAddr>,
 }
 
 impl Hands {
@@ -249,14 +250,14 @@ impl Hands {
         (breakpoints, kept_in): (Breakpoints, Option<PathBuf>),
         meter: &Arc<Meter>,
         mounts: &Arc<Mounts>,
-        (served, front): (ServedTapes, Arc<FrontRules>),
+        (served, front, address): (ServedTapes, Arc<FrontRules>, Option<SocketAddr>),
     ) -> Result<Self, CoreStartError> {
         let journal = mounts.proxy().journal();
         rules.book().act_with(aside::actor(mounts));
         let others = OtherUpstreams::asked_by(rules.book(), mounts);
         let rules = rules.follow(meter.clone(), journal.clone())?;
         let points = PointKeeper::new(breakpoints.clone(), kept_in, meter.clone(), journal.clone());
-        Ok(Self { breakpoints, rules, others, points, served, front })
+        Ok(Self { breakpoints, rules, others, points, served, front, address })
     }
 }
 
@@ -267,7 +268,7 @@ impl Operator {
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let (answer, asked) = oneshot::channel();
         let (listing, replay, comparer) = <(CancellationToken, CancellationToken, TapeComparer)>::default();
-        let Hands { breakpoints, rules, others, points, served, front } = hands;
+        let Hands { breakpoints, rules, others, points, served, front, address } = hands;
         let (quitting, hurrying) = (quit.clone(), hurry.clone());
         let executor = Executor {
             mounts,
@@ -282,6 +283,7 @@ impl Operator {
             comparer,
             served,
             front,
+            address,
             closed_tapes: ClosedTapes::default(),
             annotating: Vec::new(),
             own_calls: OwnCalls::default(),
@@ -325,8 +327,8 @@ impl Core {
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
         let served = ServedTapes::default();
         let meter = figures::meter(&mounts, rules.book(), &breakpoints, judging, &served);
-        let points = (breakpoints.clone(), settings.breakpoints.file);
-        let hands = Hands::new(rules, points, &meter, &mounts, (served, front.clone()))?;
+        let (points, address) = ((breakpoints.clone(), settings.breakpoints.file), door.as_ref().map(|it| it.address));
+        let hands = Hands::new(rules, points, &meter, &mounts, (served, front.clone(), address))?;
         let operator = Operator::start(mounts.clone(), hands, settings.tape_library);
         let stage = control::ControlledTapline {
             meter: meter.clone(),
@@ -510,6 +512,8 @@ struct Executor {
     comparer: TapeComparer,
     served: ServedTapes,
     front: Arc<FrontRules>,
+    /// Where clients connect; `None` where one has launched us.
+    address: Option<SocketAddr>,
     closed_tapes: ClosedTapes,
     /// What is being written to them.
     annotating: Vec<JoinHandle<()>>,

@@ -55,7 +55,8 @@ pub(super) async fn run(fork: ForkJob, config: &Config) -> Result<ExitCode, Exit
     };
     let (core, mut signals) = start_core(settings).await?;
     let table = core.mounts().default().context("the one upstream is the default")?.table().clone();
-    let job = BranchJob { tape: fork.tape, until: fork.until, options: fork.options };
+    let url = Some(core.url().to_owned());
+    let job = BranchJob { tape: fork.tape, until: fork.until, options: fork.options, url };
     let playing = branch(&table, core.journal(), job, CancellationToken::new(), |_| ());
     let played = tokio::select! {
         branch = playing => branch,
@@ -65,7 +66,6 @@ pub(super) async fn run(fork: ForkJob, config: &Config) -> Result<ExitCode, Exit
         }
     };
     let branch = played?;
-    print_stderr(&format!("tapline: {}", branch.text(&core.url().replace("<name>", "mcp"))));
     let path = branch.connection.session.info().tape.clone();
     // A session ends, and its tape with it, when all who hold it have let go.
     drop(branch);

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::terminal::{Caller, Terminal};
+use crate::support::{Binary, binary};
 
 const CTRL_S: &str = "\x13";
 
@@ -74,4 +75,31 @@ async fn branch_of_a_live_session_ends_differently_and_both_ends_are_on_the_scre
     let (played, new) = text.split_once(r#"{"mark":"seam""#).expect(&text);
     assert!(played.contains("Lisbon") && !played.contains("Kyoto") && !played.contains("Oslo"), "{played}");
     assert!(new.contains("Oslo") && !new.contains("Kyoto"), "{new}");
+}
+
+/// A server at a URL knows the session by an id of its own, and a client that names it goes on with the branch, on its tape.
+#[tokio::test]
+async fn client_goes_on_with_a_branch_in_front_of_a_url() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Binary::run(&["--no-record", env!("CARGO_BIN_EXE_tapline"), "__demo-server"]).await;
+    let mut command = tokio::process::Command::from(binary::command());
+    let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+    command.args(["replay", tape, "--speed", "max", "--until", "3", "--interactive", "--record"]).arg(dir.path());
+    command.args(["--upstream", &format!("http://{}/mcp", server.address())]);
+    let mut fork = Binary::start(command).await;
+    let said = fork.line_with("played to #3").await;
+    let way = format!("a client goes on with it at http://{}/mcp by `mcp-session-id: ", fork.address());
+    let id = said.split_once(&way).expect(&said).1.trim_end_matches('`');
+    let mut client = fork.client().await;
+    client.headers = format!("mcp-session-id: {id}\r\n");
+    let call = json!({"jsonrpc": "2.0", "id": "mine", "method": "tools/call",
+        "params": {"name": "get_forecast", "arguments": {"city": "Oslo"}}});
+    assert_eq!(client.call(call.to_string()).await.json()["id"], "mine");
+    fork.signal("TERM");
+    fork.end().await;
+    let tapes: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let [branch] = &tapes[..] else { panic!("one session: {tapes:?}") };
+    let text = std::fs::read_to_string(branch).unwrap();
+    let (_, new) = text.split_once(r#"{"mark":"seam""#).expect(&text);
+    assert!(new.contains("\"mine\"") && header(branch)["parent"]["seq"] == 3, "{text}");
 }

@@ -37,18 +37,6 @@ const FLOOD: &str = r#"
     flood() { while :; do echo '{"jsonrpc":"2.0","method":"notifications/x","params":{"x":"'"$x"'"}}'; done; }
 "#;
 
-impl Binary {
-    /// The next line with that text in it.
-    async fn line_with(&mut self, text: &str) -> String {
-        loop {
-            let line = self.line().await.expect("it runs");
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn client_on_stdio_that_does_not_read_is_no_memory_and_still_heard() {
     let script = format!("{FLOOD}flood & while read -r line; do echo \"heard $line\" >&2; done; kill $!");

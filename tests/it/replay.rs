@@ -337,9 +337,8 @@ async fn branch_goes_on_with_a_client_and_names_its_parent() {
     let mut command = tokio::process::Command::from(binary::command());
     command.args(["replay", TAPE, "--speed", "max", "--until", "3", "--interactive", "--record"]).arg(dir.path());
     command.arg("--").args(demo_server(&[]));
-    let fork = Binary::start(command).await;
-    assert!(fork.greeting.contains("played to #3"), "{}", fork.greeting);
-    let id = fork.greeting.split('`').find_map(|text| text.strip_prefix("mcp-session-id: ")).expect(&fork.greeting);
+    let mut fork = Binary::start(command).await;
+    let id = fork.branch_id().await;
     let mut client = fork.client().await;
     client.headers = format!("mcp-session-id: {id}\r\n");
     let call = json!({"jsonrpc": "2.0", "id": "mine", "method": "tools/call",

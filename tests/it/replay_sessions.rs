@@ -280,8 +280,8 @@ async fn session_that_is_handed_over_is_that_of_the_last_message() {
     let mut command = Command::from(binary::command());
     command.arg("replay").arg(&joined).args(["--speed", "max", "--until", &until, "--interactive", "--record"]);
     command.arg(dir.path().join("branches")).args(behind(&same));
-    let fork = Binary::start(command).await;
-    let id = fork.greeting.split('`').find_map(|text| text.strip_prefix("mcp-session-id: ")).expect(&fork.greeting);
+    let mut fork = Binary::start(command).await;
+    let id = fork.branch_id().await;
     let mut client = fork.client().await;
     client.headers = format!("mcp-session-id: {id}\r\n");
     assert_eq!(count(&mut client, 77).await, "call 3");

@@ -28,15 +28,6 @@ async fn with_a_call(arguments: &[&str], server: &mut Server) -> (Binary, Client
     (binary, client, exchange)
 }
 
-async fn line_with(binary: &mut Binary, text: &str) -> String {
-    loop {
-        let line = binary.line().await.unwrap_or_else(|| panic!("`{text}` did not come"));
-        if line.contains(text) {
-            return line;
-        }
-    }
-}
-
 fn only_tape(dir: &Path) -> Tape {
     let files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
     let [tape] = files.try_into().unwrap();
@@ -49,7 +40,7 @@ async fn grace_lets_a_call_finish() {
     let tapes = dir.path().to_str().unwrap();
     let (mut binary, mut client, exchange) = with_a_call(&["--tapes", tapes, "--grace", "1h"], &mut server).await;
     binary.signal("TERM");
-    let line = line_with(&mut binary, "waiting for").await;
+    let line = binary.line_with("waiting for").await;
     assert!(line.starts_with("waiting for 1 call, 3") && line.ends_with(" s left; again to force"), "{line}");
     exchange.json(RESULT).await;
     assert_eq!(client.response().await.text(), RESULT);
@@ -136,7 +127,7 @@ async fn second_signal_forces_the_end() {
         let mut server = Server::start().await;
         let (mut binary, mut client, _exchange) = with_a_call(&["--no-record", "--grace", "1h"], &mut server).await;
         binary.signal(first);
-        line_with(&mut binary, "waiting for 1 call").await;
+        binary.line_with("waiting for 1 call").await;
         // Closing a terminal may be what the first one came from.
         binary.signal("HUP");
         binary.signal(second);
@@ -156,7 +147,7 @@ async fn second_signal_kills_stubborn_children() {
     client.post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await;
     assert_eq!(client.response().await.status(), "202");
     binary.signal("TERM");
-    line_with(&mut binary, "waiting for 1 server to leave").await;
+    binary.line_with("waiting for 1 server to leave").await;
     binary.signal("TERM");
     alive.ended().await;
     assert_eq!(binary.end().await.0.code(), Some(143));

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::Span;
@@ -228,6 +228,11 @@ impl Connection {
             *self.last_headers.lock() = Packed::from(&*headers);
         }
         headers
+    }
+
+    /// The id of the session at its server, as the latest message to it named it.
+    pub(in crate::proxy) fn id_at_server(&self) -> Option<HeaderValue> {
+        HeaderMap::from(&*self.last_headers.lock()).remove(headers::SESSION)
     }
 
     /// The headers of a message that goes nowhere, as they are recorded.

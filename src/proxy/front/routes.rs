@@ -112,6 +112,11 @@ impl Mount {
         self.name.as_deref()
     }
 
+    /// Returns the URL at which clients of this upstream connect.
+    pub fn url(&self, address: SocketAddr) -> String {
+        format!("http://{address}{}{ENDPOINT}", self.prefix)
+    }
+
     /// Returns the sessions of the upstream.
     pub fn table(&self) -> &Arc<SessionTable> {
         &self.table

@@ -12,7 +12,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -320,6 +320,18 @@ impl SessionTable {
         }
         self.bind_key(connection, &key);
         minted
+    }
+
+    /// Has a client find a session that began without one. Returns by which id: that of its server, or one of ours where that knows none.
+    /// `None` where it is a server at a URL that gave none.
+    pub fn hand_over(&self, connection: &Arc<Connection>) -> Option<String> {
+        let at_server = connection.id_at_server().filter(|_| !self.target.is_pipe());
+        if at_server.is_none() && !self.target.is_pipe() {
+            return None;
+        }
+        let reply = at_server.iter().map(|id| (headers::SESSION, id.clone())).collect();
+        let minted = self.bind(connection, &HeaderMap::new(), &reply, Ipv4Addr::LOCALHOST.into());
+        minted.or_else(|| Some(at_server?.to_str().ok()?.to_owned()))
     }
 
     fn bind_key(&self, connection: &Connection, key: &SessionKey) {

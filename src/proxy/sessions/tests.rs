@@ -33,7 +33,7 @@ impl Upstream for Silent {
     }
 }
 
-const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn table(max: usize, idle: Option<Duration>) -> (Arc<SessionTable>, FeedReader) {
     with_policy(SessionPolicy { max, idle, ..SessionPolicy::default() })

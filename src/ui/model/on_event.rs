@@ -380,7 +380,7 @@ impl Model {
         };
         let seq = branch.parent.seq;
         self.notify(format!(
-            "branched off at {seq}{differing}: `<messages edit>` edits and sends, `<messages call>` calls, `<messages session>` shows all sessions"
+            "branched off at {seq}{differing}: `<messages edit>` edits and sends, `<messages call>` calls, `<everywhere events>` says how a client goes on"
         ));
     }
 

@@ -75,6 +75,22 @@ impl Binary {
         soon("a line", self.stderr.next_line()).await.unwrap()
     }
 
+    /// The next line that says this.
+    pub(crate) async fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.line().await.expect(text);
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The session id by which a client goes on with the branch that it has made.
+    pub(crate) async fn branch_id(&mut self) -> String {
+        let line = self.line_with("played to ").await;
+        line.split('`').find_map(|text| text.strip_prefix("mcp-session-id: ")).expect(&line).to_owned()
+    }
+
     /// Waits for its end, and reads nothing more.
     pub(crate) async fn end_unread(mut self) -> ExitStatus {
         soon("the end", self.child.wait()).await.unwrap()
