@@ -34,8 +34,6 @@ use crate::upstream::retry::Retry;
 
 /// How long the end of a session may take to be told that was hung up on.
 const GOODBYE: Duration = Duration::from_secs(10);
-/// So many of the messages that are left are told: where it is more, they were not tried, as a rule.
-const MOST_TOLD: usize = 100;
 /// Events of one run that may wait to be looked at.
 const EVENTS: usize = 1 << 16;
 
@@ -86,10 +84,9 @@ pub(super) async fn run(
 
 fn report(found: &TapeReduction, runs: usize, out: &Path) {
     let lines = found.kept.iter().map(|kept| format!("tapline: {} {} is kept: {}", kept.seq, kept.subject, kept.why));
-    print_stderr(&lines.take(MOST_TOLD).collect::<Vec<_>>().join("\n"));
-    let untold = found.kept.len().saturating_sub(MOST_TOLD);
-    if untold > 0 {
-        print_stderr(&format!("tapline: and {} more", counted(untold, "message")));
+    print_stderr(&lines.collect::<Vec<_>>().join("\n"));
+    if found.untold > 0 {
+        print_stderr(&format!("tapline: and {} more", counted(found.untold, "message")));
     }
     let (messages, parts) = found.gone;
     let parts = if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };

@@ -1,6 +1,5 @@
 //! `tapline replay`: a tape's clients at a server, with a progress bar on stderr and the report on stdout.
 
-use std::collections::HashSet;
 use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -34,7 +33,7 @@ use crate::proxy::{Proxy, Stop};
 use crate::screen::Signals;
 use crate::tape::accept::{AcceptedValues, LiveReply, accept};
 use crate::tape::compare::{Rules, Volatile};
-use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, StepGate, TapeSelection, play};
+use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, SeqSet, StepGate, TapeSelection, play};
 use crate::tape::record::Recorder;
 use crate::tape::redact::RedactRules;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
@@ -97,9 +96,9 @@ impl TapeGroup {
     }
 
     /// What the filter picks.
-    fn chosen(&self, filter: Option<&Filter>) -> Result<Option<HashSet<Seq>>, ExitError> {
+    fn chosen(&self, filter: Option<&Filter>) -> Result<Option<SeqSet>, ExitError> {
         let Some(filter) = filter else { return Ok(None) };
-        let mut only = HashSet::new();
+        let mut only = Vec::new();
         for path in &self.paths {
             let tape = TapeContext::read(path, Timestamp::now()).map_err(ExitError::usage)?;
             // Of a reply, its request is what can be played.
@@ -110,7 +109,7 @@ impl TapeGroup {
             let text = format!("{}: `--filter`: no message of the tape matches `{filter}`", self.name());
             return Err(ExitError::usage(anyhow::anyhow!(text)));
         }
-        Ok(Some(only))
+        Ok(Some(only.into_iter().collect()))
     }
 
     fn name(&self) -> String {

@@ -3,7 +3,8 @@
 //! Whether something fails is for the caller to say, by playing it. How a session begins and what answers the server's requests are never
 //! taken out: without them there is no session to fail.
 //!
-//! The tape stays on the disk: of a message no more is in memory than what tells whether it is played, and where it stands.
+//! The tape stays on the disk: of a message no more is in memory than what tells whether it is played, and where it stands, in some
+//! twenty bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -16,24 +17,29 @@ use serde_json::Value;
 
 use super::care::LineSums;
 use super::format::{Mark, TapeError, TapeOutputError};
-use super::play::{PlayableTape, PlayedMessage, TapeSelection};
+use super::play::{PlayableTape, PlayedPart};
 use super::read::{ReadWatch, STRETCH, StoredTape};
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::json::splice::{JsonPointer, PatchStep, patch};
 use crate::mcp::meta;
-use crate::message::Message;
+use crate::message::{Kind, Message};
 
 /// The least that still fails.
 #[derive(Debug)]
 pub struct TapeReduction {
     pub tape: ReducedTape,
-    /// The messages that are left, and why.
+    /// The first of the messages that are left, and why: where it is more than [`MOST_TOLD`], they were not tried, as a rule.
     pub kept: Vec<KeptMessage>,
+    /// How many others are left.
+    pub untold: usize,
     /// Messages and parts of messages that are gone.
     pub gone: (usize, usize),
     /// How often something was played.
     pub runs: usize,
 }
+
+/// So many of the messages that are left are told.
+pub const MOST_TOLD: usize = 100;
 
 /// A message that was not taken out.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,19 +59,79 @@ const ANSWERS: &str = "it answers what the server may ask";
 pub struct ReducibleTape {
     stored: StoredTape,
     messages: Vec<ReducibleMessage>,
+    /// How many sessions it has.
+    sessions: u32,
 }
 
+/// A message, by where it stands.
 #[derive(Debug)]
 struct ReducibleMessage {
-    about: PlayedMessage,
-    line: Range<u64>,
+    at: u64,
+    length: u32,
+    /// Whose it is, of the sessions of the tape.
+    session: u32,
+    stays: Stays,
+}
+
+/// When a message stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    Always,
+    Never,
+    /// With this message of the client, which may be itself.
+    With(u32),
 }
 
 impl ReducibleMessage {
-    /// Whether it is the client's, and may be taken out.
-    fn is_removable(&self) -> bool {
-        let PlayedMessage { direction, kind, begins, .. } = self.about;
-        direction == Direction::ToServer && !kind.is_reply() && !begins
+    fn line(&self) -> Range<u64> {
+        self.at..self.at + u64::from(self.length)
+    }
+}
+
+/// What is known of a tape while it is gone through.
+#[derive(Default)]
+struct TapeIndex {
+    messages: Vec<ReducibleMessage>,
+    sessions: HashMap<SessionId, u32>,
+    /// Messages of the client without a reply so far.
+    open: HashMap<Seq, u32>,
+}
+
+impl TapeIndex {
+    fn add(&mut self, message: IndexedMessage) {
+        let IndexedMessage { seq, session, part, waits, line } = message;
+        let place = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
+        let stays = match part {
+            PlayedPart::Beginning | PlayedPart::Answer | PlayedPart::Question | PlayedPart::Reply(None) => {
+                Stays::Always
+            }
+            // A second reply says nothing more.
+            PlayedPart::Reply(Some(to)) => self.open.remove(&to).map_or(Stays::Never, Stays::With),
+            PlayedPart::News => Stays::Never,
+            PlayedPart::Said => Stays::With(place),
+        };
+        self.open.extend(waits.then_some((seq, place)));
+        let session = *self.sessions.entry(session).or_insert(next);
+        let length = u32::try_from(line.end - line.start).unwrap_or(u32::MAX);
+        self.messages.push(ReducibleMessage { at: line.start, length, session, stays });
+    }
+}
+
+struct IndexedMessage {
+    seq: Seq,
+    session: SessionId,
+    part: PlayedPart,
+    /// It may get a reply.
+    waits: bool,
+    line: Range<u64>,
+}
+
+impl IndexedMessage {
+    fn of(envelope: &Envelope, line: Range<u64>) -> Self {
+        let (part, kind) = (PlayedPart::of(envelope), envelope.kind());
+        let waits = part == PlayedPart::Said && kind != Kind::Notification;
+        Self { seq: envelope.seq, session: envelope.session, part, waits, line }
     }
 }
 
@@ -75,10 +141,16 @@ impl ReducibleTape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read(path: &Path, watch: &ReadWatch<'_>) -> Result<Option<Self>, TapeError> {
-        let mut messages = Vec::new();
-        let keep = |envelope: Envelope, line| Some(ReducibleMessage { about: PlayedMessage::of(&envelope), line });
-        let stored = StoredTape::read(path, STRETCH, watch, &keep, |message| messages.push(message))?;
-        Ok(stored.map(|stored| Self { stored, messages }))
+        let mut index = TapeIndex::default();
+        let keep = |envelope: Envelope, line| Some(IndexedMessage::of(&envelope, line));
+        let stored = StoredTape::read(path, STRETCH, watch, &keep, |message| index.add(message))?;
+        let sessions = u32::try_from(index.sessions.len()).unwrap_or(u32::MAX);
+        Ok(stored.map(|stored| Self { stored, messages: index.messages, sessions }))
+    }
+
+    /// The client's messages that may be taken out.
+    fn removable(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.messages).filter(|(at, it)| it.stays == Stays::With(*at)).map(|(at, _)| at)
     }
 
     /// Everything that is not as it should be, for people.
@@ -91,15 +163,26 @@ impl ReducibleTape {
 #[derive(Clone, Debug)]
 pub struct ReducedTape {
     whole: Arc<ReducibleTape>,
-    /// Those of the client's messages that are left.
-    kept: Arc<HashSet<Seq>>,
+    /// Of each message of the tape, whether it is one of the client's that are left.
+    kept: Arc<[bool]>,
     /// Those of them of which parts are gone.
-    smaller: HashMap<Seq, Message>,
+    smaller: HashMap<u32, Message>,
+}
+
+/// A message that is left.
+struct LeftMessage {
+    /// Which it is, on the tape.
+    place: u32,
+    /// Its line, where it is as it stands there.
+    line: Option<Range<u64>>,
+    envelope: Envelope,
 }
 
 impl ReducedTape {
-    fn new(whole: &Arc<ReducibleTape>, kept: &[Seq]) -> Self {
-        Self { whole: whole.clone(), kept: Arc::new(kept.iter().copied().collect()), smaller: HashMap::new() }
+    fn new(whole: &Arc<ReducibleTape>, kept: &[u32]) -> Self {
+        let mut is_kept = vec![false; whole.messages.len()];
+        kept.iter().for_each(|place| is_kept[*place as usize] = true);
+        Self { whole: whole.clone(), kept: is_kept.into(), smaller: HashMap::new() }
     }
 
     /// As the player needs it.
@@ -107,34 +190,43 @@ impl ReducedTape {
     /// # Errors
     /// Where the file was changed since.
     pub fn playable(&self) -> Result<PlayableTape, TapeError> {
-        PlayableTape::of_stored(&self.whole.stored, self.messages())
+        let messages = self.messages().map(|left| left.map(|left| (left.line, left.envelope)));
+        PlayableTape::of_stored(&self.whole.stored, messages)
     }
 
-    /// Its messages; with the place of its line, one that is as it stands there.
-    fn messages(&self) -> impl Iterator<Item = Result<(Option<Range<u64>>, Envelope), TapeError>> {
-        let part = TapeSelection { only: Some((*self.kept).clone()), ..TapeSelection::default() };
+    fn is_kept(&self, place: u32) -> bool {
+        self.kept[place as usize]
+    }
+
+    /// Its messages.
+    fn messages(&self) -> impl Iterator<Item = Result<LeftMessage, TapeError>> {
         let all = &self.whole.messages;
         // A session of which nothing else is left need not begin.
-        let left = all.iter().filter(|it| self.kept.contains(&it.about.seq));
-        let sessions: HashSet<SessionId> = left.map(|it| it.about.session).collect();
-        let is_left = move |it: &&ReducibleMessage| {
-            (sessions.is_empty() || sessions.contains(&it.about.session)) && part.has_like(&it.about)
+        let mut has_any = vec![false; self.whole.sessions as usize];
+        let left = all.iter().zip(&*self.kept).filter(|(_, is_kept)| **is_kept);
+        left.for_each(|(it, _)| has_any[it.session as usize] = true);
+        let is_empty = !has_any.contains(&true);
+        let stays = move |message: &ReducibleMessage| match message.stays {
+            Stays::Always => is_empty || has_any[message.session as usize],
+            Stays::Never => false,
+            Stays::With(place) => self.is_kept(place),
         };
-        all.iter().filter(is_left).map(|it| {
-            let envelope = self.whole.stored.envelope(&it.line)?;
-            Ok(match self.smaller.get(&it.about.seq) {
-                Some(message) => (None, Envelope { message: message.clone(), original: None, ..envelope }),
-                None => (Some(it.line.clone()), envelope),
+        (0..).zip(all).filter(move |(_, it)| stays(it)).map(|(place, it)| {
+            let envelope = self.whole.stored.envelope(&it.line())?;
+            Ok(match self.smaller.get(&place) {
+                Some(message) => {
+                    let envelope = Envelope { message: message.clone(), original: None, ..envelope };
+                    LeftMessage { place, line: None, envelope }
+                }
+                None => LeftMessage { place, line: Some(it.line()), envelope },
             })
         })
     }
 
     /// The client's messages, as they are now.
-    fn of_client(&self) -> impl Iterator<Item = Result<Envelope, TapeError>> {
-        let is_of_client = |it: &Envelope| it.direction == Direction::ToServer;
-        self.messages()
-            .map(|it| it.map(|(_, envelope)| envelope))
-            .filter(move |it| it.as_ref().map_or(true, is_of_client))
+    fn of_client(&self) -> impl Iterator<Item = Result<LeftMessage, TapeError>> {
+        let is_of_client = |it: &LeftMessage| it.envelope.direction == Direction::ToServer;
+        self.messages().filter(move |it| it.as_ref().map_or(true, is_of_client))
     }
 
     /// Writes it as a tape of its own, with what was marked between its messages.
@@ -145,12 +237,14 @@ impl ReducedTape {
         let about = &self.whole.stored.about;
         let mut lines = SummedLines { out, sums: LineSums::default() };
         lines.write(&about.header)?;
-        let mut hang_ups = about.hang_ups.iter().filter(|it| self.kept.contains(&it.seq)).peekable();
+        let hung_up: HashSet<Seq> = about.hang_ups.iter().map(|it| it.seq).collect();
+        let (mut hang_ups, mut kept) = (about.hang_ups.iter().peekable(), HashSet::new());
         let (mut rewinds, mut seams) = (about.rewinds.iter().peekable(), about.seams.iter().peekable());
         let mut at = 0;
         for message in self.messages() {
-            let (_, envelope) = message?;
+            let LeftMessage { place, envelope, .. } = message?;
             at = envelope.at;
+            kept.extend(Some(envelope.seq).filter(|seq| self.is_kept(place) && hung_up.contains(seq)));
             while let Some(seam) = seams.next_if(|seam| seam.after < envelope.seq) {
                 let (after, text) = (Some(seam.after), seam.text.clone());
                 let is_rewind = rewinds.next_if(|rewind| **rewind == seam.after).is_some();
@@ -160,14 +254,15 @@ impl ReducedTape {
                     Mark::Seam { at, after, text }
                 })?;
             }
-            while let Some(hang_up) = hang_ups.next_if(|it| it.at < at) {
+            for hang_up in std::iter::from_fn(|| hang_ups.next_if(|it| it.at < at)).filter(|it| kept.contains(&it.seq))
+            {
                 lines.write(&Mark::HangUp { at: hang_up.at, seq: hang_up.seq })?;
             }
             let mut line = Vec::new();
             envelope.write_json(about.header.session_field(envelope.session), &mut line);
             lines.line(line)?;
         }
-        for hang_up in hang_ups {
+        for hang_up in hang_ups.filter(|it| kept.contains(&it.seq)) {
             at = at.max(hang_up.at);
             lines.write(&Mark::HangUp { at: hang_up.at, seq: hang_up.seq })?;
         }
@@ -204,18 +299,21 @@ pub async fn minimise<F: Future<Output = Result<bool, TapeError>>>(
     most_runs: usize,
     fails: impl FnMut(ReducedTape) -> F,
 ) -> Result<Option<TapeReduction>, TapeError> {
-    let all: Vec<_> = tape.messages.iter().filter(|it| it.is_removable()).map(|it| it.about.seq).collect();
+    let all: Vec<_> = tape.removable().collect();
+    let messages = all.len();
     let mut search = TapeSearch { whole: Arc::new(tape), fails, left: most_runs };
     if !search.try_with(&all).await? {
         return Ok(None);
     }
-    let kept = search.fewest(all.clone()).await?;
+    let kept = search.fewest(all).await?;
     let why = if search.left > 0 { NEEDED } else { UNTRIED };
     let mut tape = ReducedTape::new(&search.whole, &kept);
     let parts = search.smallest_messages(&mut tape).await?;
+    let (told, untold) = described(&tape, why)?;
     Ok(Some(TapeReduction {
-        kept: described(&tape, why)?,
-        gone: (all.len() - kept.len(), parts),
+        kept: told,
+        untold,
+        gone: (messages - kept.len(), parts),
         runs: most_runs - search.left,
         tape,
     }))
@@ -230,7 +328,7 @@ struct TapeSearch<P> {
 
 impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> TapeSearch<P> {
     /// Tries the tape with only these of the client's messages.
-    async fn try_with(&mut self, kept: &[Seq]) -> Result<bool, TapeError> {
+    async fn try_with(&mut self, kept: &[u32]) -> Result<bool, TapeError> {
         let tape = ReducedTape::new(&self.whole, kept);
         self.try_tape(tape).await
     }
@@ -244,7 +342,7 @@ impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> Ta
     }
 
     /// As few as still fail (Zeller and Hildebrandt, 2002: ddmin, of complements only).
-    async fn fewest(&mut self, mut kept: Vec<Seq>) -> Result<Vec<Seq>, TapeError> {
+    async fn fewest(&mut self, mut kept: Vec<u32>) -> Result<Vec<u32>, TapeError> {
         let mut parts = 2;
         while !kept.is_empty() && self.left > 0 {
             parts = parts.min(kept.len());
@@ -271,12 +369,12 @@ impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> Ta
     async fn smallest_messages(&mut self, tape: &mut ReducedTape) -> Result<usize, TapeError> {
         let mut gone = 0;
         let whole = tape.clone();
-        for envelope in whole.of_client() {
-            let Envelope { seq, mut message, .. } = envelope?;
+        for left in whole.of_client() {
+            let LeftMessage { place, envelope: Envelope { mut message, .. }, .. } = left?;
             if self.left == 0 {
                 break;
             }
-            if !whole.kept.contains(&seq) {
+            if !whole.is_kept(place) {
                 continue;
             }
             // Of what is gone, nothing inside is tried.
@@ -286,7 +384,7 @@ impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> Ta
                 tried.insert(path);
                 let Some(smaller) = smaller else { continue };
                 let mut less = tape.clone();
-                less.smaller.insert(seq, smaller.clone());
+                less.smaller.insert(place, smaller.clone());
                 if self.try_tape(less.clone()).await? {
                     (*tape, message) = (less, smaller);
                     gone += 1;
@@ -300,17 +398,28 @@ impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> Ta
     }
 }
 
-fn described(tape: &ReducedTape, why: &'static str) -> Result<Vec<KeptMessage>, TapeError> {
+/// The first messages of the client's that are left, with why, and how many others are.
+fn described(tape: &ReducedTape, why: &'static str) -> Result<(Vec<KeptMessage>, usize), TapeError> {
     let subject = |it: &Envelope| {
         let method = it.method().unwrap_or("no JSON-RPC");
         it.name().map_or_else(|| method.to_owned(), |name| format!("{method} {name}"))
     };
-    let why = |it: &Envelope| match it.kind().is_reply() {
+    let why = |it: &LeftMessage| match it.envelope.kind().is_reply() {
         true => ANSWERS,
-        false if tape.kept.contains(&it.seq) => why,
+        false if tape.is_kept(it.place) => why,
         false => BEGINS,
     };
-    tape.of_client().map(|it| it.map(|it| KeptMessage { seq: it.seq, subject: subject(&it), why: why(&it) })).collect()
+    let (mut told, mut untold) = (Vec::new(), 0);
+    for left in tape.of_client() {
+        let left = left?;
+        if told.len() < MOST_TOLD {
+            let (seq, subject) = (left.envelope.seq, subject(&left.envelope));
+            told.push(KeptMessage { seq, subject, why: why(&left) });
+        } else {
+            untold += 1;
+        }
+    }
+    Ok((told, untold))
 }
 
 /// Where the parts of a message's parameters stand, the outer before the inner; without those that make it what it is.
@@ -372,7 +481,7 @@ mod tests {
 
     fn said(tape: &ReducedTape) -> Vec<String> {
         let text = |it: Envelope| String::from_utf8(it.message.raw().to_vec()).unwrap();
-        tape.messages().map(|it| text(it.unwrap().1)).collect()
+        tape.messages().map(|it| text(it.unwrap().envelope)).collect()
     }
 
     fn written(tape: &ReducedTape) -> tempfile::NamedTempFile {

@@ -6,11 +6,14 @@
 use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::script::{After, Script, ScriptSession, ScriptStep, SessionBuilder, StepKind, TapeLine};
+use super::script::{After, Script, ScriptSession, ScriptStep, SessionBuilder, StepKind};
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::SERVER_GONE;
 use crate::tape::Tape;
+use crate::tape::read::TapeFile;
 
 /// A tape that a script is made of.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +50,28 @@ pub(super) struct ScriptBuilder {
     by_id: HashMap<(usize, SessionId), usize>,
     /// How many messages were read so far.
     place: usize,
+    /// Where the messages are that are not kept.
+    files: Vec<Arc<TapeFile>>,
+    /// Bytes of those that are kept.
+    kept: usize,
 }
+
+/// Larger messages are left on the disk, in bytes.
+const LARGE: usize = if cfg!(test) { 64 } else { 1 << 10 };
+/// Of the others so many bytes are kept, the first of a tape: those of a small one are not read again while it is played.
+const KEPT: usize = if cfg!(test) { 1 << 12 } else { 64 << 20 };
+/// What one takes in memory beside its bytes.
+const HEAD: usize = 256;
 
 impl Script {
     /// Of these messages of a tape, in their order, and where each stands, of those that stay in their file; `about`: all else of it.
-    pub(super) fn of<M: Borrow<Envelope>>(about: &Tape, messages: impl Iterator<Item = (Option<TapeLine>, M)>) -> Self {
+    pub(super) fn of<M: Borrow<Envelope>>(
+        about: &Tape,
+        file: Option<Arc<TapeFile>>,
+        messages: impl Iterator<Item = (Option<Range<u64>>, M)>,
+    ) -> Self {
         let source = SourceTape { number: 0, session: about.header.session, shift: 0 };
-        let mut builder = ScriptBuilder::default();
+        let mut builder = ScriptBuilder::of(file.into_iter().collect());
         let mut hang_ups = about.hang_ups.iter().peekable();
         let mut rewinds = about.rewinds.iter().peekable();
         let mut seams = about.seams.iter().peekable();
@@ -80,13 +98,28 @@ impl Script {
 }
 
 impl ScriptBuilder {
-    /// Takes in the next message.
-    pub(super) fn envelope(&mut self, tape: &SourceTape, line: Option<TapeLine>, envelope: &Envelope) {
+    /// Of tapes in these files.
+    pub(super) fn of(files: Vec<Arc<TapeFile>>) -> Self {
+        Self { files, ..Self::default() }
+    }
+
+    /// Takes in the next message; `line`: where it stands, of a tape in a file.
+    pub(super) fn envelope(&mut self, tape: &SourceTape, line: Option<Range<u64>>, envelope: &Envelope) {
         let place = self.place;
+        let line = line.filter(|_| !self.keeps(envelope)).map(|line| (tape.number, line));
         let session = self.session(tape, envelope.session);
         (session.ended, session.lost_server) = (None, false);
         session.builder.envelope(line, place, envelope);
         self.place += 1;
+    }
+
+    /// Whether a message stays in memory.
+    fn keeps(&mut self, envelope: &Envelope) -> bool {
+        let message = envelope.original.as_ref().unwrap_or(&envelope.message);
+        let bytes = message.raw().len();
+        let is_kept = bytes <= LARGE && self.kept < KEPT;
+        self.kept += if is_kept { bytes + HEAD } else { 0 };
+        is_kept
     }
 
     /// The session of a message is played, and not its beginning alone.
@@ -168,10 +201,10 @@ impl ScriptBuilder {
 
     pub(super) fn script(mut self) -> Script {
         self.sessions.retain(GatheredSession::is_played);
-        let mut script = Script::default();
+        let mut script = Script { files: self.files, ..Script::default() };
         let mut steps = Vec::new();
         for (at, GatheredSession { id, builder, ended, lost_server, .. }) in self.sessions.into_iter().enumerate() {
-            script.ends.extend(ended.map(|place| (place, at)));
+            script.ends.extend(ended.map(|place| (u32::try_from(place).unwrap_or(u32::MAX), at)));
             script.sessions.push(ScriptSession { id, said: builder.said, lost_server });
             steps.push(builder.steps);
         }
@@ -194,27 +227,30 @@ impl GatheredSession {
 fn interleave(sessions: Vec<Vec<ScriptStep>>) -> Vec<ScriptStep> {
     // A client hung up before the message came that stands at the same place.
     let key = |step: &ScriptStep| (step.place, !matches!(step.kind, StepKind::HangUp));
-    let mut places: Vec<Vec<usize>> = sessions.iter().map(|steps| Vec::with_capacity(steps.len())).collect();
+    let mut places: Vec<Vec<u32>> = sessions.iter().map(|steps| Vec::with_capacity(steps.len())).collect();
     let mut left: Vec<_> = sessions.into_iter().map(|steps| steps.into_iter().peekable()).collect();
-    let first = |(session, steps): (usize, &mut std::iter::Peekable<std::vec::IntoIter<ScriptStep>>)| {
+    let first = |(session, steps): (u32, &mut std::iter::Peekable<std::vec::IntoIter<ScriptStep>>)| {
         steps.peek().map(|step| Reverse((key(step), session)))
     };
-    let mut next: BinaryHeap<_> = left.iter_mut().enumerate().filter_map(first).collect();
-    let mut all = Vec::new();
+    let mut next: BinaryHeap<_> = (0..).zip(&mut left).filter_map(first).collect();
+    let mut all = Vec::with_capacity(left.iter().map(ExactSizeIterator::len).sum());
     while let Some(Reverse((_, session))) = next.pop() {
-        let Some(step) = left[session].next() else { continue };
-        places[session].push(all.len());
-        all.push(ScriptStep { session, ..step });
-        next.extend(first((session, &mut left[session])));
+        let at = session as usize;
+        let Some(step) = left[at].next() else { continue };
+        places[at].push(u32::try_from(all.len()).unwrap_or(u32::MAX));
+        all.push(step.of_session(session));
+        next.extend(first((session, &mut left[at])));
     }
     for step in &mut all {
-        let places = &places[step.session];
+        let places = &places[step.session()];
         step.after = step.after.map(|after| match after {
-            After::Sent(at) => After::Sent(places[at]),
-            After::Answered(at) => After::Answered(places[at]),
+            After::Sent(at) => After::Sent(places[at as usize]),
+            After::Answered(at) => After::Answered(places[at as usize]),
             After::Question => After::Question,
         });
-        step.cancels = step.cancels.map(|(at, progress)| (places[at], progress));
+        if let Some((at, _)) = step.extra.as_mut().and_then(|extra| extra.cancels.as_mut()) {
+            *at = places[*at] as usize;
+        }
     }
     pause_after_others(&mut all);
     all
@@ -222,15 +258,15 @@ fn interleave(sessions: Vec<Vec<ScriptStep>>) -> Vec<ScriptStep> {
 
 /// Has each step wait from what happened last, in whichever session.
 fn pause_after_others(steps: &mut [ScriptStep]) {
-    let sent = steps.iter().enumerate().filter(|(_, step)| !step.is_answer());
+    let sent = (0..).zip(&*steps).filter(|(_, step)| !step.is_answer());
     let sent = sent.map(|(at, step)| (step.place, step.at, After::Sent(at)));
-    let came = steps.iter().enumerate().filter_map(|(at, step)| Some((step.reply()?, at)));
+    let came = (0..).zip(&*steps).filter_map(|(at, step)| Some((step.reply()?, at)));
     let came = came.map(|(reply, at)| (reply.place, reply.at, After::Answered(at)));
     let mut happened: Vec<_> = sent.chain(came).collect();
     happened.sort_by_key(|(place, ..)| *place);
     let own = |steps: &[ScriptStep], after: After| match after {
-        After::Sent(at) => Some(steps[at].place),
-        After::Answered(at) => steps[at].reply().map(|reply| reply.place),
+        After::Sent(at) => Some(steps[at as usize].place),
+        After::Answered(at) => steps[at as usize].reply().map(|reply| reply.place),
         After::Question => None,
     };
     let mut seen = 0;

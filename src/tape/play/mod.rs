@@ -17,30 +17,33 @@ mod script;
 mod sessions;
 mod source;
 mod stepping;
+mod steps;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod verdicts;
 pub(super) mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered, SelectAll, StreamExt as _};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::RecordedAnswers;
-use self::order::SaidOrder;
-pub(super) use self::playable::PlayedMessage;
-pub use self::playable::{PlayableTape, TapeSelection};
+pub(super) use self::playable::PlayedPart;
+pub use self::playable::{PlayableTape, SeqSet, TapeSelection};
 use self::script::{After, Script, ScriptStep, StepKind};
 pub use self::sessions::ClientConnection;
 use self::sessions::PlayedSession;
 pub use self::stepping::StepGate;
+use self::steps::{OpenStep, PlayedStep, StepState};
 use self::wire::{ExchangeEvent, exchange, outgoing};
 use super::accept::LiveReply;
 use super::compare::{Findings, Rules, RunClocks};
@@ -140,7 +143,7 @@ pub async fn play(
         report(ReplayEvent::Failed { why: why.to_owned() });
         return ReplaySummary::default();
     };
-    let first = first.session;
+    let first = first.session();
     let connection = match open(script.sessions[first].id) {
         Ok(connection) => connection,
         Err(error) => {
@@ -166,42 +169,6 @@ enum ExchangePurpose {
     ListeningStream(usize),
     /// It carries an answer that is not on the tape, in this session.
     UnrecordedAnswer(usize),
-}
-
-/// What became of a step so far.
-#[derive(Debug, Default)]
-struct Played {
-    state: StepState,
-    /// When it went out, or is to go out after its pause.
-    sent: Option<Instant>,
-    /// The client took it back, and waits for no reply.
-    is_taken_back: bool,
-    /// When its verdict was given.
-    done: Option<Instant>,
-    status: Option<StatusCode>,
-    /// Where its stream can be resumed.
-    position: StreamPosition,
-    /// Hangs up on its exchange, where the recorded client did.
-    hang_up: Option<CancellationToken>,
-    /// How many progress notifications came.
-    progress: usize,
-    /// The `progress` of the last one.
-    last_progress: Option<f64>,
-    /// What is worth telling beside the verdict.
-    notes: Vec<String>,
-    /// What the server said of its own accord until the reply: on the stream of the request, and on the listening stream.
-    said: [SaidOrder; 2],
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum StepState {
-    /// The step was not sent yet.
-    #[default]
-    Idle,
-    /// Sent, or about to be, and without a verdict.
-    InFlight,
-    /// It is over and has a verdict.
-    Done,
 }
 
 /// How far the listening stream is.
@@ -244,16 +211,20 @@ enum Due {
     Never,
 }
 
-/// All state of one replay. Its methods stand in three files: what goes out here, what comes back in `on_reply`, how a step
-/// and a session end in `verdicts`.
+/// All state of one replay. Its methods stand in four files: what goes out here, what comes back in `on_reply`, how a step
+/// and a session end in `verdicts`, what is known of steps in `steps`.
 struct Player<R, O> {
-    script: Script,
+    script: Arc<Script>,
     /// The clients of the tape.
     sessions: Vec<PlayedSession>,
     open: O,
     options: PlayOptions,
     report: R,
-    played: Vec<Played>,
+    played: Vec<PlayedStep>,
+    /// Those without a verdict of which something is known.
+    open_steps: BTreeMap<usize, OpenStep>,
+    /// Hangs up on the exchange of a request, where the recorded client did.
+    hang_ups: HashMap<usize, CancellationToken>,
     /// The next step to go out.
     next: usize,
     /// The next end of a session, of those on the tape.
@@ -262,7 +233,7 @@ struct Player<R, O> {
     /// Clients that hang up.
     leaving: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Where on the tape the reply stands that a step in flight waits for; no later message may go out before it.
-    blockers: BTreeSet<(usize, usize)>,
+    blockers: BTreeSet<(u32, usize)>,
     deadlines: BTreeSet<(Instant, usize)>,
     /// How many recorded answers are on their way to the server.
     answering: usize,
@@ -287,11 +258,13 @@ where
     R: FnMut(ReplayEvent) + Send,
     O: FnMut(SessionId) -> Result<ClientConnection, UpstreamError> + Send,
 {
-    fn new(script: Script, open: O, options: PlayOptions, report: R) -> Self {
+    fn new(script: Arc<Script>, open: O, options: PlayOptions, report: R) -> Self {
         let answers = RecordedAnswers::of_each(&script).into_iter();
         Self {
             sessions: answers.map(|answers| PlayedSession { answers, ..PlayedSession::default() }).collect(),
-            played: script.steps.iter().map(|_| Played::default()).collect(),
+            played: vec![PlayedStep::default(); script.steps.len()],
+            open_steps: BTreeMap::new(),
+            hang_ups: HashMap::new(),
             script,
             open,
             options,
@@ -383,7 +356,7 @@ where
                 Some((purpose, event)) = self.exchanges.next() => self.on_reply(purpose, event),
                 permit = gate.go.acquire() => {
                     permit.into_iter().for_each(SemaphorePermit::forget);
-                    let session = self.script.steps[self.next].session;
+                    let session = self.script.steps[self.next].session();
                     return self.over.is_none() && self.sessions[session].over.is_none();
                 }
             }
@@ -409,7 +382,7 @@ where
 
     fn report_wait(&mut self, left: Option<u64>) {
         let step = &self.script.steps[self.next];
-        let name = step.message.name().map(|name| format!(" {name}")).unwrap_or_default();
+        let name = step.outline.name().map(|name| format!(" {name}")).unwrap_or_default();
         let of = self.named_session(step).map(|id| format!(" of session {}", id.short())).unwrap_or_default();
         let next = format!("{} {}{name}{of}", step.seq, step.method());
         (self.report)(ReplayEvent::Waiting(StepWait { step: self.next + 1, next, left }));
@@ -427,7 +400,7 @@ where
 
     fn due(&mut self) -> Due {
         while let Some(step) = self.script.steps.get(self.next) {
-            if let Some(why) = self.sessions[step.session].over {
+            if let Some(why) = self.sessions[step.session()].over {
                 self.conclude(self.next, StepVerdict::Skip, Some(why.to_owned()), Findings::default(), None);
             } else if step.is_answer() {
                 self.unasked
@@ -452,8 +425,8 @@ where
             let until = asked.or_else(|| self.silent_until(&self.sessions[*session]));
             return until.filter(|until| *until > now).map_or(Due::AtEnd(*session), Due::At);
         }
-        let (pause, news, cancels, recorded) = (self.pause_until(step), step.news, step.cancels, step.pause);
-        let listening = self.sessions[step.session].listening_until();
+        let (pause, news, cancels, recorded) = (self.pause_until(step), step.news as usize, step.cancels(), step.pause);
+        let listening = self.sessions[step.session()].listening_until();
         let progress = cancels.and_then(|cancelled| self.progress_until(cancelled, recorded, now));
         let waits = [listening, Some(pause), self.news_until(news, now), progress, asked];
         let due = |until| if until == pause { Due::Paced(until) } else { Due::At(until) };
@@ -465,15 +438,16 @@ where
             return self.began;
         }
         let after = match step.after {
-            Some(After::Sent(step)) => self.played[step].sent,
-            Some(After::Answered(step)) => self.played[step].done,
+            Some(After::Sent(step)) => self.played[step as usize].sent,
+            Some(After::Answered(step)) => self.played[step as usize].done,
             Some(After::Question) | None => None,
         };
+        let after = after.map(|after| self.instant(after));
         let pause = match self.options.speed {
             // A cancellation must not overtake what it cancels.
             Speed::Max
                 if matches!(step.kind, StepKind::OneWay | StepKind::HangUp)
-                    && !self.sessions[step.session].waiting.is_empty() =>
+                    && !self.sessions[step.session()].waiting.is_empty() =>
             {
                 Duration::from_micros(step.pause).min(BEHIND)
             }
@@ -497,7 +471,7 @@ where
     /// Returns until when notifications are waited for that once came before the next step; past that time they are given up,
     /// with a note.
     fn news_until(&mut self, expected: usize, now: Instant) -> Option<Instant> {
-        let session = &mut self.sessions[self.script.steps[self.next].session];
+        let session = &mut self.sessions[self.script.steps[self.next].session()];
         let absent = expected.saturating_sub(session.missed + session.news);
         if absent == 0 {
             return None;
@@ -509,7 +483,7 @@ where
             session.missed += absent;
             session.news_since = None;
             let what = if absent == 1 { "a notification" } else { "notifications" };
-            self.played[self.next].notes.push(format!("{what} that once came before did not come ({absent})"));
+            self.note(self.next, format!("{what} that once came before did not come ({absent})"));
         }
         Some(until)
     }
@@ -534,18 +508,19 @@ where
     fn silent_until(&self, session: &PlayedSession) -> Option<Instant> {
         let is_watched = |index: &&usize| {
             let step = &self.script.steps[**index];
-            matches!(step.kind, StepKind::Request { reply: None, hung_up: false, .. })
-                && !self.played[**index].is_taken_back
-                && step.message.method() != Some(method::SUBSCRIPTIONS_LISTEN)
+            step.is_open()
+                && !self.is_taken_back(**index)
+                && step.outline.method() != Some(method::SUBSCRIPTIONS_LISTEN)
         };
-        session.waiting.values().filter(is_watched).filter_map(|index| Some(self.played[*index].sent? + SILENCE)).max()
+        let sent = session.waiting.values().filter(is_watched).filter_map(|index| self.played[*index].sent);
+        sent.max().map(|sent| self.instant(sent) + SILENCE)
     }
 
     /// Returns until when the progress of a request is waited for that had come before the client cancelled it. `pause`: how long the
     /// client had waited.
     fn progress_until(&mut self, (request, expected): (usize, usize), pause: u64, now: Instant) -> Option<Instant> {
-        let played = &self.played[request];
-        if played.state != StepState::InFlight || played.progress >= expected {
+        let came = self.open_steps.get(&request).map_or(0, |step| step.progress);
+        if self.played[request].state != StepState::InFlight || came >= expected {
             return None;
         }
         let since = *self.progress_since.get_or_insert(now);
@@ -554,27 +529,33 @@ where
 
     fn start(&mut self, index: usize) {
         self.progress_since = None;
-        let step = &self.script.steps[index];
-        if let (StepKind::HangUp, Some((request, _))) = (&step.kind, step.cancels) {
+        let script = self.script.clone();
+        let step = &script.steps[index];
+        if let (StepKind::HangUp, Some((request, _))) = (&step.kind, step.cancels()) {
             return self.hang_up(index, request);
         }
-        if let Some((request, _)) = step.cancels {
-            self.played[request].is_taken_back = true;
+        if let Some((request, _)) = step.cancels() {
+            self.open_step(request).into_iter().for_each(|request| request.is_taken_back = true);
         }
-        let session = &mut self.sessions[step.session];
-        let message = match step.body.load() {
-            Ok(message) => session.tokens.apply(&message),
+        let recorded = match step.body.load(&script.files) {
+            Ok(recorded) => recorded,
             Err(why) => return self.fail(index, why),
         };
+        let session = &mut self.sessions[step.session()];
+        let message = session.tokens.apply(&recorded);
         session.news_since = None;
         match &step.kind {
             StepKind::Request { reply, .. } => {
                 let other = !session.waiting.is_empty();
-                for shared in session.alone.replace(index).into_iter().chain([index]).filter(|_| other) {
-                    self.played[shared].said.iter_mut().for_each(|said| said.is_shared = true);
-                }
+                let shared = session.alone.replace(index).into_iter().chain([index]).filter(|_| other);
+                let token = meta::requested_progress(&message);
                 session.waiting.extend(message.id().map(|id| (id.clone(), index)));
-                session.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, index)));
+                session.by_progress_token.extend(token.iter().map(|token| (token.clone(), index)));
+                for shared in shared.collect::<Vec<_>>() {
+                    let said = self.open_step(shared).into_iter().flat_map(|step| &mut step.said);
+                    said.for_each(|said| said.is_shared = true);
+                }
+                self.open_steps.entry(index).or_default().progress_token = token;
                 self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));
             }
             // The recorded client had the acceptance of one before it sent the next.
@@ -584,9 +565,10 @@ where
     }
 
     fn post(&mut self, index: usize, message: Message, pause: Duration) {
-        let step = &self.script.steps[index];
-        let recorded = step.headers.as_deref();
-        let session = &mut self.sessions[step.session];
+        let script = self.script.clone();
+        let step = &script.steps[index];
+        let recorded = step.outline.headers.as_deref();
+        let session = &mut self.sessions[step.session()];
         let headers = session.negotiated.post(recorded, &message, &session.tokens, &self.options.headers);
         let is_bounded = step.reply().is_some() || !matches!(step.kind, StepKind::Request { .. });
         let usual = step.reply().map_or(Duration::ZERO, |reply| Duration::from_micros(reply.took.saturating_mul(3)));
@@ -595,7 +577,8 @@ where
         self.deadlines.extend(deadline.filter(|_| is_bounded).map(|deadline| (deadline, index)));
         session.last_headers.clone_from(&headers);
         self.played[index].state = StepState::InFlight;
-        self.played[index].sent = Some(now + pause);
+        self.played[index].sent = Some(self.play_time(now + pause));
+        self.open_steps.entry(index).or_default().id = message.id().cloned();
         self.push(index, outgoing(Method::POST, headers, Some(message)), pause);
     }
 
@@ -603,8 +586,8 @@ where
     fn push(&mut self, index: usize, outgoing: Outgoing, pause: Duration) {
         let step = &self.script.steps[index];
         let is_hung_up = matches!(step.kind, StepKind::Request { hung_up: true, .. });
-        let hang_up = is_hung_up.then(|| self.played[index].hang_up.get_or_insert_default().clone());
-        let Some(events) = self.exchange(step.session, outgoing, pause, ExchangePurpose::Step(index)) else { return };
+        let hang_up = is_hung_up.then(|| self.hang_ups.entry(index).or_default().clone());
+        let Some(events) = self.exchange(step.session(), outgoing, pause, ExchangePurpose::Step(index)) else { return };
         self.exchanges.push(match hang_up {
             Some(hang_up) => events.take_until(hang_up.cancelled_owned()).boxed(),
             None => events,
@@ -629,7 +612,7 @@ where
 
     /// Gives the client of a step its connection, where it has none yet. `false` where it gets none.
     fn is_connected(&mut self, index: usize) -> bool {
-        let session = self.script.steps[index].session;
+        let session = self.script.steps[index].session();
         if self.sessions[session].connection.is_some() {
             return true;
         }
@@ -648,14 +631,14 @@ where
 
     /// Whose a step is, for people, where there are several.
     fn named_session(&self, step: &ScriptStep) -> Option<SessionId> {
-        (self.sessions.len() > 1).then(|| self.script.sessions[step.session].id)
+        (self.sessions.len() > 1).then(|| self.script.sessions[step.session()].id)
     }
 
     /// Lets go of a request, as the recorded client did.
     fn hang_up(&mut self, index: usize, request: usize) {
-        self.played[request].hang_up.take().inspect(CancellationToken::cancel);
+        self.hang_ups.remove(&request).inspect(CancellationToken::cancel);
         let came = self.played[request].state == StepState::Done;
-        let is_said = self.script.steps[index].message.method().is_some();
+        let is_said = self.script.steps[index].outline.method().is_some();
         let how = if is_said { "took it back" } else { "hung up here" };
         let why = format!("the client {how} when this was recorded");
         self.conclude(request, StepVerdict::Pass, Some(why), Findings::default(), None);
@@ -667,7 +650,7 @@ where
         let now = Instant::now();
         while let Some((deadline, index)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, index));
-            let waited = self.played[index].sent.map_or(Duration::ZERO, |sent| now - sent);
+            let waited = self.played[index].sent.map_or(Duration::ZERO, |sent| now - self.instant(sent));
             let waited = match waited.as_secs() {
                 0 => format!("{} ms", waited.as_millis()),
                 seconds => format!("{seconds} s"),

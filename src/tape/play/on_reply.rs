@@ -35,14 +35,16 @@ where
     /// Takes in one event of an exchange.
     pub(super) fn on_reply(&mut self, purpose: ExchangePurpose, event: ExchangeEvent) {
         let session = match purpose {
-            ExchangePurpose::Step(index) => self.script.steps[index].session,
+            ExchangePurpose::Step(index) => self.script.steps[index].session(),
             ExchangePurpose::ListeningStream(session) | ExchangePurpose::UnrecordedAnswer(session) => session,
         };
         match (purpose, event) {
             (ExchangePurpose::Step(index), ExchangeEvent::Started { status, headers }) => {
-                self.played[index].status = Some(status);
-                self.played[index].position.last_event_id.take_if(|_| !status.is_success());
-                if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
+                if let Some(step) = self.open_step(index) {
+                    step.status = Some(status);
+                    step.position.last_event_id.take_if(|_| !status.is_success());
+                }
+                if self.script.steps[index].outline.method() == Some(method::INITIALIZE) {
                     self.sessions[session].negotiated.session.note_headers(&headers);
                 }
                 self.accept(index, status);
@@ -60,7 +62,7 @@ where
                 self.on_message(session, None, &message);
             }
             (ExchangePurpose::Step(index), ExchangeEvent::Resumable(fields)) => {
-                self.played[index].position.note(&fields);
+                self.open_step(index).into_iter().for_each(|step| step.position.note(&fields));
             }
             (ExchangePurpose::ListeningStream(_), event) => self.on_listening(session, event),
             (ExchangePurpose::UnrecordedAnswer(_), _) => {}
@@ -76,7 +78,7 @@ where
         if !status.is_success() {
             return self.fail(index, http_status(status));
         }
-        let (initialized, session) = (step.message.method() == Some(method::INITIALIZED), step.session);
+        let (initialized, session) = (step.outline.method() == Some(method::INITIALIZED), step.session());
         self.conclude(index, StepVerdict::Pass, None, Findings::default(), None);
         if initialized && self.sessions[session].listening == Listening::No {
             self.listen(session);
@@ -143,13 +145,13 @@ where
                     self.judge_reply(index, message);
                 }
             }
-            Kind::Batch => match index.filter(|index| self.script.steps[*index].message.kind() == Kind::Batch) {
+            Kind::Batch => match index.filter(|index| self.script.steps[*index].outline.kind == Kind::Batch) {
                 Some(index) => self.judge_reply(index, message),
                 None => message.elements().iter().for_each(|element| self.on_message(session, index, element)),
             },
             Kind::Opaque => {
                 if let Some(index) = index.filter(|index| self.is_asking(*index)) {
-                    let status = self.played[index].status.map(http_status).unwrap_or_default();
+                    let status = self.status(index).map(http_status).unwrap_or_default();
                     let flaw = message.head().flaw.as_deref().unwrap_or("opaque");
                     self.fail(index, format!("{status}: the answer is not JSON-RPC ({flaw})"));
                 }
@@ -166,8 +168,8 @@ where
     /// share a tape (2026-07-28 has no sessions) count each for itself.
     fn request_of(&self, session: usize, index: Option<usize>, reply: &Message) -> Option<usize> {
         let id = reply.id();
-        if let Some(own) = index.filter(|index| self.is_asking(*index) && id == self.script.steps[*index].message.id())
-        {
+        let asked = |index: usize| self.open_steps.get(&index).and_then(|step| step.id.as_ref());
+        if let Some(own) = index.filter(|index| self.is_asking(*index) && id == asked(*index)) {
             return Some(own);
         }
         let waiting = &self.sessions[session].waiting;
@@ -178,14 +180,15 @@ where
     }
 
     fn judge_reply(&mut self, index: usize, live: &Message) {
-        let took = self.played[index].sent.map(|sent| sent.elapsed());
-        let step = &self.script.steps[index];
+        let took = self.played[index].sent.map(|sent| self.instant(sent).elapsed());
+        let script = self.script.clone();
+        let step = &script.steps[index];
         let StepKind::Request { reply, progress, .. } = &step.kind else {
             return;
         };
-        if self.played[index].progress < *progress {
-            let came = self.played[index].progress;
-            self.played[index].notes.push(format!("{came} of {progress} progress notifications came"));
+        let came = self.open_steps.get(&index).map_or(0, |step| step.progress);
+        if came < *progress as usize {
+            self.note(index, format!("{came} of {progress} progress notifications came"));
         }
         let without = match reply {
             None => Some("the tape has no reply to compare with"),
@@ -195,36 +198,36 @@ where
         let Some(reply) = reply.as_ref().filter(|_| without.is_none()) else {
             return self.conclude(index, StepVerdict::Pass, without.map(str::to_owned), Findings::default(), took);
         };
-        let recorded = match reply.message.load() {
+        let recorded = match reply.message.load(&script.files) {
             Ok(recorded) => recorded,
             Err(why) => return self.fail(index, why),
         };
         if let Some(ignored) = self.options.ignored.as_mut().filter(|it| it.has_changed().unwrap_or(false)) {
             self.options.rules.ignore.clone_from(&ignored.borrow_and_update());
         }
-        let said = &self.script.sessions[step.session].said;
-        let session = &mut self.sessions[step.session];
+        let said = &script.sessions[step.session()].said;
+        let session = &mut self.sessions[step.session()];
         let mut found = judge(
             &recorded,
             live,
             &self.options.rules,
             &LearnedValues {
                 live: &|text| session.tokens.live_text(text),
-                is_sent_back: &|word| said.is_only_after(word, reply.place),
+                is_sent_back: &|word| said.is_only_after(word, reply.place as usize),
             },
         );
         session.tokens.know(std::mem::take(&mut found.handles));
         if let Some(replies) = self.options.replies.as_ref().filter(|_| !found.differences.is_empty()) {
-            let (request, differences) = (self.script.steps[index].seq, found.differences.clone());
+            let (request, differences) = (step.seq, found.differences.clone());
             let _ = replies.send(LiveReply { request, reply: live.clone(), differences });
         }
-        if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
+        if step.outline.method() == Some(method::INITIALIZE) {
             session.negotiated.session.note_result(live);
             session.negotiated.recorded_version =
                 meta::agreed_version(&recorded).and_then(|version| version.parse().ok());
         }
-        let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status));
-        let status = self.played[index].status.filter(|status| was_fine && !status.is_success()).map(http_status);
+        let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status.get()));
+        let status = self.status(index).filter(|status| was_fine && !status.is_success()).map(http_status);
         let count = match found.differences.len() {
             0 => None,
             1 => Some("1 value differs".to_owned()),
@@ -238,20 +241,20 @@ where
     /// What the server said until the reply is to come in the order in which it once did. Returns why it fails, where every byte counts;
     /// else a note has it.
     fn judge_order(&mut self, index: usize) -> Option<String> {
-        let once = &self.script.steps[index].said;
-        let played = &mut self.played[index];
-        let differs = played.said.iter().find_map(|live| once.difference(live))?;
+        let once = self.script.steps[index].said()?;
+        let differs = self.open_steps.get(&index)?.said.iter().find_map(|live| once.difference(live))?;
         let rules = &self.options.rules;
         if rules.volatile == Volatile::Exact && rules.only.is_empty() {
             return Some(differs);
         }
-        played.notes.push(differs);
+        self.note(index, differs);
         None
     }
 
     fn on_notification(&mut self, session: usize, index: Option<usize>, message: &Message) {
         if let Some(alone) = self.sessions[session].alone.filter(|alone| index.is_none_or(|index| index == *alone)) {
-            self.played[alone].said[usize::from(index.is_none())].note(message);
+            let step = self.open_step(alone).into_iter();
+            step.for_each(|step| step.said[usize::from(index.is_none())].note(message));
         }
         match message.method() {
             Some(method::PROGRESS) => self.on_progress(session, index, message),
@@ -262,12 +265,12 @@ where
 
     fn on_progress(&mut self, session: usize, index: Option<usize>, message: &Message) {
         let token = meta::reported_progress(message).map(Id::from_token);
-        let is_own = |index: &usize| meta::requested_progress(&self.script.steps[*index].message) == token;
+        let is_own = |index: &usize| self.open_steps.get(index).is_some_and(|step| step.progress_token == token);
         let own = index.filter(|index| token.is_some() && is_own(index));
         let known = &self.sessions[session].by_progress_token;
         let token = token.and_then(|token| token.known(|token| known.contains_key(token)));
         let step = own.or_else(|| token.and_then(|token| known.get(&token).copied()));
-        let Some(played) = step.map(|step| &mut self.played[step]) else {
+        let Some(played) = step.and_then(|step| self.open_step(step)) else {
             return;
         };
         let params = message.member("params").and_then(|params| serde_json::from_str(params).ok());
@@ -287,7 +290,7 @@ where
         let client = &mut self.sessions[session];
         if let Some(answer) = client.answers.take_nearest(&self.script, question) {
             let step = &self.script.steps[answer];
-            let recorded = match step.body.load() {
+            let recorded = match step.body.load(&self.script.files) {
                 Ok(recorded) => client.tokens.apply(&recorded),
                 Err(why) => return self.fail(answer, why),
             };
@@ -303,10 +306,11 @@ where
         } else {
             let why = format!("the tape has no answer to `{method}`");
             if let Some(index) = index.or_else(|| client.waiting.values().copied().max()) {
-                self.played[index].notes.push(why.clone());
+                self.note(index, why.clone());
             }
             Message::error_reply(Some(id), ErrorCode::NotOnTape.number(), &format!("tapline: {why}"), None)
         };
+        let client = &self.sessions[session];
         let headers =
             client.negotiated.post(Some(&client.last_headers), &answer, &client.tokens, &self.options.headers);
         let outgoing = outgoing(Method::POST, headers, Some(answer));
@@ -316,7 +320,8 @@ where
 
     fn on_failure(&mut self, index: usize, error: &UpstreamError) {
         let is_gone = !matches!(error, UpstreamError::BrokenOff { .. });
-        if !is_gone && self.played[index].position.last_event_id.is_some() {
+        let position = self.open_steps.get(&index).map(|step| &step.position);
+        if !is_gone && position.is_some_and(|position| position.last_event_id.is_some()) {
             // It is taken up again when it has ended.
             return;
         }
@@ -325,16 +330,14 @@ where
         }
         if is_gone {
             self.summary.lost.get_or_insert_with(|| error.to_string());
-            self.give_up(self.script.steps[index].session, &error.to_string());
+            self.give_up(self.script.steps[index].session(), &error.to_string());
         }
     }
 
     /// Ends what is played of a session whose server is gone: what is in flight has failed, what was not sent is skipped.
     fn give_up(&mut self, session: usize, why: &str) {
-        for index in 0..self.next.min(self.played.len()) {
-            if self.script.steps[index].session == session && self.played[index].state == StepState::InFlight {
-                self.lose(index, why);
-            }
+        for index in self.in_flight(session) {
+            self.lose(index, why);
         }
         self.sessions[session].over.get_or_insert(GONE);
     }
@@ -344,10 +347,10 @@ where
     fn lose(&mut self, index: usize, why: &str) {
         let step = &self.script.steps[index];
         let excuse = match &step.kind {
-            StepKind::Request { .. } if self.played[index].is_taken_back => "the client took it back",
+            StepKind::Request { .. } if self.is_taken_back(index) => "the client took it back",
             StepKind::Request { reply: Some(reply), .. } if reply.lost_server => LOST_THEN,
-            StepKind::Request { reply: None, .. } if self.script.sessions[step.session].lost_server => LOST_THEN,
-            StepKind::Request { reply: None, .. } if step.message.method() == Some(method::SUBSCRIPTIONS_LISTEN) => {
+            StepKind::Request { reply: None, .. } if self.script.sessions[step.session()].lost_server => LOST_THEN,
+            StepKind::Request { reply: None, .. } if step.outline.method() == Some(method::SUBSCRIPTIONS_LISTEN) => {
                 "the tape has no end of it"
             }
             _ => return self.fail(index, why.to_owned()),
@@ -357,12 +360,13 @@ where
 
     /// Asks for the rest of a stream that ended before the reply, as a client does (2025-11-25, transports, resumability).
     fn resume(&mut self, index: usize) -> bool {
-        let Some(after) = self.played[index].position.header() else {
+        let position = self.open_steps.get(&index).map(|step| &step.position);
+        let Some((position, after)) = position.and_then(|position| Some((position, position.header()?))) else {
             return false;
         };
-        let session = &self.sessions[self.script.steps[index].session];
+        let session = &self.sessions[self.script.steps[index].session()];
         let headers = session.negotiated.resume(after, &session.last_headers, &self.options.headers);
-        let pause = self.played[index].position.retry.unwrap_or(RETRY).clamp(SOON, AGES);
+        let pause = position.retry.unwrap_or(RETRY).clamp(SOON, AGES);
         self.push(index, outgoing(Method::GET, headers, None), pause);
         true
     }
@@ -375,12 +379,12 @@ where
             return;
         }
         let step = &self.script.steps[index];
-        let status = self.played[index].status;
+        let status = self.status(index);
         // HTTP+SSE (2024-11-05) answers on the listening stream.
         if status == Some(StatusCode::ACCEPTED) {
             return;
         }
-        if step.message.kind() == Kind::Batch {
+        if step.outline.kind == Kind::Batch {
             let why = "the replies came one by one and were not compared".to_owned();
             return self.conclude(index, StepVerdict::Pass, Some(why), Findings::default(), None);
         }

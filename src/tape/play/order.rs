@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use crate::message::Message;
 
@@ -22,7 +23,8 @@ pub(super) struct SaidOrder {
 /// A notification: its method, and all of it in a number.
 #[derive(Clone, Debug)]
 struct OwnWord {
-    method: Box<str>,
+    /// Most come after one of the same method, and have its text.
+    method: Arc<str>,
     all: u64,
 }
 
@@ -32,7 +34,9 @@ impl SaidOrder {
             let method = message.method().unwrap_or_default();
             let mut all = DefaultHasher::new();
             (method, message.member("params")).hash(&mut all);
-            self.said.push(OwnWord { method: method.into(), all: all.finish() });
+            let same = self.said.last().map(|word| &word.method).filter(|it| ***it == *method);
+            let method = same.cloned().unwrap_or_else(|| method.into());
+            self.said.push(OwnWord { method, all: all.finish() });
         }
     }
 

@@ -1,8 +1,8 @@
 //! A tape that is to be played: what its client did, with large messages left where they stand.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::interleaved::ScriptBuilder;
 use super::script::Script;
@@ -30,7 +30,7 @@ pub struct PlayableTape {
     pub without_secrets: usize,
     /// Whose the last message is that is played.
     last: Option<SessionId>,
-    pub(super) script: Script,
+    pub(super) script: Arc<Script>,
 }
 
 impl PlayableTape {
@@ -62,7 +62,7 @@ impl PlayableTape {
         let mut tapes = SourceTapes::open(paths)?;
         let mut reported = 0;
         tapes.begin();
-        let mut builder = ScriptBuilder::default();
+        let mut builder = ScriptBuilder::of(tapes.tapes.iter().map(|tape| tape.file.clone()).collect());
         let mut last = None;
         while let Some((tape, entry)) = tapes.next_entry() {
             match entry {
@@ -84,7 +84,7 @@ impl PlayableTape {
         let troubles = tapes.troubles();
         let without_secrets = builder.without_secrets();
         let first = tapes.tapes.swap_remove(0);
-        let (path, header, script) = (first.path, first.header, builder.script());
+        let (path, header, script) = (first.path, first.header, Arc::new(builder.script()));
         Ok(Some(Self { path, header, troubles, without_secrets, last, script }))
     }
 
@@ -103,9 +103,9 @@ impl PlayableTape {
             messages.map_while(|message| message.map_err(|error| unread = Some(error)).ok()).map(|(line, it)| {
                 last = Some(it.session);
                 without_secrets += usize::from(is_redacted && lacks_secrets(&it));
-                (line.map(|line| (tape.file.clone(), line)), it)
+                (line, it)
             });
-        let script = Script::of(&tape.about, read);
+        let script = Arc::new(Script::of(&tape.about, Some(tape.file.clone()), read));
         let Tape { path, header, .. } = tape.about.clone();
         match unread {
             Some(error) => Err(error),
@@ -143,50 +143,70 @@ pub struct TapeSelection {
     /// The client's last; what the server answered until then is compared, also where it came later.
     pub until: Option<Seq>,
     /// The messages of the client that are sent; all if `None`.
-    pub only: Option<HashSet<Seq>>,
+    pub only: Option<SeqSet>,
+}
+
+/// Numbers of messages, in order: eight bytes each, as they may be those of a whole tape.
+#[derive(Clone, Debug, Default)]
+pub struct SeqSet(Vec<Seq>);
+
+impl FromIterator<Seq> for SeqSet {
+    fn from_iter<I: IntoIterator<Item = Seq>>(seqs: I) -> Self {
+        let mut seqs: Vec<_> = seqs.into_iter().collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        Self(seqs)
+    }
+}
+
+impl SeqSet {
+    fn contains(&self, seq: Seq) -> bool {
+        self.0.binary_search(&seq).is_ok()
+    }
 }
 
 impl TapeSelection {
     pub(in crate::tape) fn has(&self, envelope: &Envelope) -> bool {
-        self.has_like(&PlayedMessage::of(envelope))
-    }
-
-    /// Whether a message is played of which no more is known than this.
-    pub(in crate::tape) fn has_like(&self, message: &PlayedMessage) -> bool {
-        let PlayedMessage { seq, kind, .. } = *message;
-        match message.direction {
-            _ if message.begins => true,
+        match PlayedPart::of(envelope) {
+            PlayedPart::Beginning => true,
             // Answers are given when they are asked for.
-            Direction::ToServer if kind.is_reply() => self.is_between(seq),
-            Direction::ToClient if kind.is_reply() => message.reply_to.is_none_or(|to| self.is_within(to)),
+            PlayedPart::Answer => self.is_between(envelope.seq),
+            PlayedPart::Reply(to) => to.is_none_or(|to| self.is_within(to)),
             // What came of messages that are left out would be waited for.
-            Direction::ToClient if self.only.is_some() => kind != Kind::Notification,
-            Direction::ToServer | Direction::ToClient => self.is_within(seq),
+            PlayedPart::News => self.only.is_none() && self.is_between(envelope.seq),
+            PlayedPart::Question => self.only.is_some() || self.is_between(envelope.seq),
+            PlayedPart::Said => self.is_within(envelope.seq),
         }
     }
 }
 
-/// What tells whether a message is played.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::tape) struct PlayedMessage {
-    pub(in crate::tape) seq: Seq,
-    pub(in crate::tape) session: SessionId,
-    pub(in crate::tape) direction: Direction,
-    pub(in crate::tape) kind: Kind,
-    /// Whether it is how a session begins.
-    pub(in crate::tape) begins: bool,
-    pub(in crate::tape) reply_to: Option<Seq>,
+/// What a message is to a play, which tells whether a part of the tape has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tape) enum PlayedPart {
+    /// It is how a session begins.
+    Beginning,
+    /// The client's, to a request of the server's.
+    Answer,
+    /// The server's, to this request.
+    Reply(Option<Seq>),
+    /// A notification of the server's.
+    News,
+    /// All else of the server's.
+    Question,
+    /// All else of the client's.
+    Said,
 }
 
-impl PlayedMessage {
+impl PlayedPart {
     pub(in crate::tape) fn of(envelope: &Envelope) -> Self {
-        Self {
-            seq: envelope.seq,
-            session: envelope.session,
-            direction: envelope.direction,
-            kind: envelope.kind(),
-            begins: matches!(envelope.method(), Some(method::INITIALIZE | method::INITIALIZED)),
-            reply_to: envelope.reply_to.as_ref().map(|to| to.seq),
+        let kind = envelope.kind();
+        match (envelope.direction, envelope.method()) {
+            (_, Some(method::INITIALIZE | method::INITIALIZED)) => Self::Beginning,
+            (Direction::ToServer, _) if kind.is_reply() => Self::Answer,
+            (Direction::ToClient, _) if kind.is_reply() => Self::Reply(envelope.reply_to.as_ref().map(|to| to.seq)),
+            (Direction::ToClient, _) if kind == Kind::Notification => Self::News,
+            (Direction::ToClient, _) => Self::Question,
+            (Direction::ToServer, _) => Self::Said,
         }
     }
 }
@@ -197,7 +217,7 @@ impl TapeSelection {
     }
 
     fn is_within(&self, seq: Seq) -> bool {
-        self.is_between(seq) && self.only.as_ref().is_none_or(|only| only.contains(&seq))
+        self.is_between(seq) && self.only.as_ref().is_none_or(|only| only.contains(seq))
     }
 
     /// Whether a message of a client is one that is asked for, and is not there only because a session begins so.
@@ -212,7 +232,7 @@ impl From<&Tape> for PlayableTape {
         let is_redacted = header.has_redacted_bodies();
         let without_secrets = tape.envelopes.iter().filter(|it| is_redacted && lacks_secrets(it)).count();
         let last = tape.envelopes.last().map(|it| it.session);
-        let script = Script::of(tape, tape.envelopes.iter().map(|it| (None, it.clone())));
+        let script = Arc::new(Script::of(tape, None, tape.envelopes.iter().map(|it| (None, it.clone()))));
         Self { path, header, troubles: tape.troubles(), without_secrets, last, script }
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct SourceFile {
     /// With everything that later marks know of the peers.
     pub(super) header: TapeHeader,
     entries: TapeReader<std::io::BufReader<TapeBytes>>,
-    file: Arc<TapeFile>,
+    pub(super) file: Arc<TapeFile>,
     source: SourceTape,
     /// What comes next of it, and where that stands.
     next: Option<(TapeEntry, Range<u64>)>,
@@ -122,7 +122,7 @@ impl SourceFile {
         if !part.has(envelope) || (builder.is_undone(source, envelope) && !envelope.kind().is_reply()) {
             return;
         }
-        builder.envelope(source, Some((self.file.clone(), self.line.clone())), envelope);
+        builder.envelope(source, Some(self.line.clone()), envelope);
         if part.chooses(envelope) {
             builder.choose(source, envelope);
         }

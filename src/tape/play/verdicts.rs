@@ -32,20 +32,23 @@ where
         found: Findings,
         took: Option<Duration>,
     ) {
+        let now = self.play_time(Instant::now());
         let played = &mut self.played[index];
         if played.state == StepState::Done {
             return;
         }
         let was_in_flight = std::mem::replace(&mut played.state, StepState::Done) == StepState::InFlight;
-        played.done = Some(Instant::now());
-        let why: Vec<_> = why.into_iter().chain(std::mem::take(&mut played.notes)).collect();
-        let step = &self.script.steps[index];
-        let session = &mut self.sessions[step.session];
+        played.done = Some(now);
+        let open = self.open_steps.remove(&index).unwrap_or_default();
+        let why: Vec<_> = why.into_iter().chain(open.notes).collect();
+        let script = self.script.clone();
+        let step = &script.steps[index];
+        let session = &mut self.sessions[step.session()];
         session.alone.take_if(|alone| *alone == index);
         self.blockers.remove(&(step.reply().map_or(0, |reply| reply.place), index));
         self.deadlines.retain(|(_, waiting)| *waiting != index);
-        if let Some(id) = step.message.id().filter(|id| session.waiting.get(id) == Some(&index)) {
-            session.waiting.remove(id);
+        if let Some(id) = open.id.filter(|id| session.waiting.get(id) == Some(&index)) {
+            session.waiting.remove(&id);
         }
         self.answering -= usize::from(was_in_flight && step.is_answer());
         let count = match verdict {
@@ -61,7 +64,7 @@ where
             seq: step.seq,
             session,
             method: step.method(),
-            name: step.message.name().map(str::to_owned),
+            name: step.outline.name().map(str::to_owned),
             verdict,
             took: took.map(micros),
             recorded: step.reply().map(|reply| reply.took),
@@ -75,15 +78,21 @@ where
         }
     }
 
+    /// The steps of a session that were sent and have no verdict.
+    pub(super) fn in_flight(&self, session: usize) -> Vec<usize> {
+        let is_its = |index: &usize| {
+            self.script.steps[*index].session() == session && self.played[*index].state == StepState::InFlight
+        };
+        self.open_steps.keys().copied().filter(is_its).collect()
+    }
+
     /// Ends a session where it ended on the tape; others go on.
     pub(super) async fn end(&mut self, session: usize) {
         self.next_end += 1;
         let leaving = self.sessions[session].end(&self.options.headers).await;
-        for index in 0..self.next.min(self.played.len()) {
-            if self.script.steps[index].session == session && self.played[index].state == StepState::InFlight {
-                let why = Some("the tape has no reply to compare with, and none came".to_owned());
-                self.conclude(index, StepVerdict::Pass, why, Findings::default(), None);
-            }
+        for index in self.in_flight(session) {
+            let why = Some("the tape has no reply to compare with, and none came".to_owned());
+            self.conclude(index, StepVerdict::Pass, why, Findings::default(), None);
         }
         self.leaving.push(leaving);
     }
@@ -92,7 +101,7 @@ where
     pub(super) async fn finish(mut self, kept: SessionId) -> ReplaySummary {
         for index in 0..self.script.steps.len() {
             let step = &self.script.steps[index];
-            let over = self.over.as_deref().or(self.sessions[step.session].over);
+            let over = self.over.as_deref().or(self.sessions[step.session()].over);
             let (verdict, why) = match (over, self.played[index].state, &step.kind) {
                 (_, StepState::Done, _) => continue,
                 (Some(over), _, _) => (StepVerdict::Skip, over.to_owned()),

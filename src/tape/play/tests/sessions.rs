@@ -278,7 +278,7 @@ fn session_of_which_nothing_is_chosen_has_no_client() {
     // The reply of the server is of a session as well.
     assert_eq!(seqs(until(6)), (2, id_of(1), Some(Seq(7))));
     assert_eq!(seqs(TapeSelection { from: Some(Seq(5)), ..TapeSelection::default() }), (1, id_of(1), Some(Seq(8))));
-    let only = TapeSelection { only: Some([Seq(8)].into()), ..TapeSelection::default() };
+    let only = TapeSelection { only: Some([Seq(8)].into_iter().collect()), ..TapeSelection::default() };
     assert_eq!(seqs(only).0, 1);
 }
 
