@@ -139,8 +139,8 @@ Examples:
   tapline tape minimise 4f1c --crashes -- my-server
 
 It is played again and again, each time at a fresh session, with less of it, as long as a message still matches the filter, or the server \
-still ends: messages go first, then parts of those that are left. Of each message that stays it is said why. How a session begins, and what \
-answers the server's requests, always stays.
+still ends: messages go first, then parts of those that are left. It has to fail as it did: an error that says something else is another, apart \
+from numbers and quoted text. Of each message that stays it is said why. How a session begins, and what answers the server's requests, always stays.
 
 Exit status: 0 the least was written, 1 nothing fails when the whole tape is played, 2 usage or an unreadable tape."
     )]

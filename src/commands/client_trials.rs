@@ -83,13 +83,13 @@ const NONE: u64 = 0;
 
 async fn try_each(mock: &TapeMock, trials: &ClientTrials, core: &Core) -> Result<ExitCode, ExitError> {
     let only = |nth| MutationPlan { seed: trials.seed, only: Some(nth) };
-    mock.mutate(only(NONE));
+    mock.begin_anew(only(NONE));
     let (end, said) = run_client(trials, core).await?;
     if verdict(&end, true) != TrialVerdict::Copes {
         let how = described(&end, trials.patience);
         return Err(anyhow!("the client {how} with nothing changed{}", ending(&said)).into());
     }
-    let replies = mock.mutate(only(1)).most;
+    let replies = mock.begin_anew(only(1)).most;
     if replies == 0 {
         return Err(anyhow!("the client got no reply: `{URL}` in its command is the address to ask").into());
     }
@@ -98,7 +98,7 @@ async fn try_each(mock: &TapeMock, trials: &ClientTrials, core: &Core) -> Result
     for nth in 1..=last {
         let (end, said) = run_client(trials, core).await?;
         // It may have asked less than with nothing changed.
-        let Some(change) = mock.mutate(only(nth + 1)).changes.into_iter().next() else { continue };
+        let Some(change) = mock.begin_anew(only(nth + 1)).changes.into_iter().next() else { continue };
         let verdict = verdict(&end, change.is_legal);
         tried += 1;
         failed += usize::from(verdict == TrialVerdict::Fails);

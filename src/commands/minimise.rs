@@ -17,10 +17,10 @@ use crate::app::replays;
 use crate::cli::{TapeMinimiseArgs, TargetArgs};
 use crate::config::Config;
 use crate::config::options::named_server;
-use crate::envelope::SessionId;
+use crate::envelope::{Envelope, SessionId};
 use crate::event::{Event, Feed, FeedReader, ReplayEvent, Speed};
 use crate::exit::{ExitError, print_stderr};
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
@@ -36,6 +36,8 @@ use crate::upstream::retry::Retry;
 const GOODBYE: Duration = Duration::from_secs(10);
 /// Events of one run that may wait to be looked at.
 const EVENTS: usize = 1 << 16;
+/// Characters of an error by which it is known again.
+const MOST_SAID: usize = 200;
 
 /// Writes the least of a tape that still fails, and says why each message is in it.
 ///
@@ -117,6 +119,8 @@ struct Failure {
 /// Plays tapes, each at a fresh server, and looks at what passes.
 struct MinimiseRunner {
     failure: Failure,
+    /// How messages that match failed when the whole tape was played.
+    failures_of_whole: OnceLock<HashSet<Option<String>>>,
     /// Why the server was lost when the whole tape was played, where it was.
     lost_of_whole: OnceLock<Option<String>>,
     table: Arc<SessionTable>,
@@ -134,7 +138,15 @@ impl MinimiseRunner {
         journal.subscribe(feed);
         let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
         let table = SessionTable::new(proxy, played_target(server)?);
-        Ok(Self { failure, lost_of_whole: OnceLock::new(), table, events, patience, _journal: thread })
+        Ok(Self {
+            failure,
+            failures_of_whole: OnceLock::new(),
+            lost_of_whole: OnceLock::new(),
+            table,
+            events,
+            patience,
+            _journal: thread,
+        })
     }
 
     /// Why there is nothing to minimise.
@@ -156,7 +168,7 @@ impl MinimiseRunner {
         let (over, is_over) = crossbeam_channel::bounded(1);
         let events = self.events.events.clone();
         let filter = self.failure.filter.clone();
-        let looking = tokio::task::spawn_blocking(move || has_match(&events, &is_over, filter.as_ref()));
+        let looking = tokio::task::spawn_blocking(move || failures(&events, &is_over, filter.as_ref()));
         let connect = replays::connect(&self.table, |session| {
             opened.insert(session);
         });
@@ -172,14 +184,40 @@ impl MinimiseRunner {
         let is_lost = self.failure.crashes && lost.is_some();
         // The whole tape is what is played first.
         let _ = self.lost_of_whole.set(lost);
-        Ok(looking.await.unwrap_or(false) || is_lost)
+        let failures = looking.await.unwrap_or_default();
+        let of_whole = self.failures_of_whole.get_or_init(|| failures.clone());
+        Ok(!failures.is_disjoint(of_whole) || is_lost)
     }
 }
 
-/// Whether a message matches of those that pass until these sessions have ended, of which is told when all was played. All of them are
-/// looked at as they come: no more than [`EVENTS`] wait.
-fn has_match(events: &Receiver<Event>, over: &Receiver<HashSet<SessionId>>, filter: Option<&Filter>) -> bool {
-    let (mut found, mut closed, mut opened) = (false, HashSet::new(), None);
+/// How a message failed: what it says that is no number and no quoted text; `None` where it is no error. A call without an argument
+/// fails, too, and not as it did.
+fn failure(envelope: &Envelope) -> Option<String> {
+    let text = filter::error_texts(&envelope.message).into_iter().next()?;
+    let mut quote = None;
+    let is_said = |character: &char| match quote {
+        Some(open) => {
+            quote = (open != *character).then_some(open);
+            false
+        }
+        None => {
+            quote = Some(*character).filter(|it| matches!(it, '"' | '\'' | '`'));
+            quote.is_none() && !character.is_ascii_digit()
+        }
+    };
+    let said: String = text.lines().next()?.chars().filter(is_said).take(MOST_SAID).collect();
+    let (method, name) = (envelope.method().unwrap_or_default(), envelope.name().unwrap_or_default());
+    Some(format!("{method} {name} {said}"))
+}
+
+/// How those fail that match of all messages that pass until these sessions have ended, of which is told when all was played. All of
+/// them are looked at as they come: no more than [`EVENTS`] wait.
+fn failures(
+    events: &Receiver<Event>,
+    over: &Receiver<HashSet<SessionId>>,
+    filter: Option<&Filter>,
+) -> HashSet<Option<String>> {
+    let (mut found, mut closed, mut opened) = (HashSet::new(), HashSet::new(), None);
     let mut over = over.clone();
     loop {
         if opened.as_ref().is_some_and(|opened: &HashSet<_>| opened.is_subset(&closed)) {
@@ -188,7 +226,9 @@ fn has_match(events: &Receiver<Event>, over: &Receiver<HashSet<SessionId>>, filt
         select! {
             recv(events) -> event => match event {
                 Ok(Event::Passed(envelope)) => {
-                    found = found || filter.is_some_and(|filter| filter.matches(&envelope));
+                    if filter.is_some_and(|filter| filter.matches(&envelope)) {
+                        found.insert(failure(&envelope));
+                    }
                 }
                 Ok(Event::SessionClosed { session, .. }) => {
                     closed.insert(session);

@@ -47,6 +47,7 @@ pub use self::history::MessageHistory;
 pub use self::near::NearFocus;
 pub use self::needed::NeededWord;
 pub use self::saved::SavedFilters;
+pub(crate) use self::term::error_texts;
 pub use self::term::{OPERATORS, Outline};
 
 /// A parsed expression, ready to be asked of any number of messages.

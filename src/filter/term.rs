@@ -457,7 +457,8 @@ fn failed_tool(message: &Message) -> Option<Value> {
     message.is_failed_result().then(|| serde_json::from_str(message.member("result")?).ok())?
 }
 
-fn error_texts(message: &Message) -> Vec<String> {
+/// What an error says, or a tool that failed.
+pub(crate) fn error_texts(message: &Message) -> Vec<String> {
     match message.kind() {
         Kind::Error => {
             let error: Value = message.member("error").and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The least of a tape that still fails, by delta debugging: first whole messages go, then parts of those that are left.
+//! The least of a tape that still fails, by delta debugging: first whole messages go, then parts of those that are left, and then what
+//! is not needed without those parts.
 //!
 //! Whether something fails is for the caller to say, by playing it. How a session begins and what answers the server's requests are never
 //! taken out: without them there is no session to fail.
@@ -185,6 +186,11 @@ impl ReducedTape {
         Self { whole: whole.clone(), kept: is_kept.into(), smaller: HashMap::new() }
     }
 
+    /// With only these of the client's messages.
+    fn of_only(&self, kept: &[u32]) -> Self {
+        Self { smaller: self.smaller.clone(), ..Self::new(&self.whole, kept) }
+    }
+
     /// As the player needs it.
     ///
     /// # Errors
@@ -299,16 +305,26 @@ pub async fn minimise<F: Future<Output = Result<bool, TapeError>>>(
     most_runs: usize,
     fails: impl FnMut(ReducedTape) -> F,
 ) -> Result<Option<TapeReduction>, TapeError> {
-    let all: Vec<_> = tape.removable().collect();
-    let messages = all.len();
-    let mut search = TapeSearch { whole: Arc::new(tape), fails, left: most_runs };
-    if !search.try_with(&all).await? {
+    let mut kept: Vec<_> = tape.removable().collect();
+    let messages = kept.len();
+    let mut tape = ReducedTape::new(&Arc::new(tape), &kept);
+    let mut search = TapeSearch { fails, left: most_runs };
+    if !search.fails(&tape).await? {
         return Ok(None);
     }
-    let kept = search.fewest(all).await?;
+    search.fewest(&mut tape, &mut kept).await?;
     let why = if search.left > 0 { NEEDED } else { UNTRIED };
-    let mut tape = ReducedTape::new(&search.whole, &kept);
-    let parts = search.smallest_messages(&mut tape).await?;
+    let mut parts = 0;
+    loop {
+        let (gone, before) = (search.smallest_messages(&mut tape).await?, kept.len());
+        parts += gone;
+        if gone > 0 {
+            search.fewest(&mut tape, &mut kept).await?;
+        }
+        if kept.len() == before {
+            break;
+        }
+    }
     let (told, untold) = described(&tape, why)?;
     Ok(Some(TapeReduction {
         kept: told,
@@ -320,29 +336,22 @@ pub async fn minimise<F: Future<Output = Result<bool, TapeError>>>(
 }
 
 struct TapeSearch<P> {
-    whole: Arc<ReducibleTape>,
     fails: P,
     /// How often something may still be played.
     left: usize,
 }
 
 impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> TapeSearch<P> {
-    /// Tries the tape with only these of the client's messages.
-    async fn try_with(&mut self, kept: &[u32]) -> Result<bool, TapeError> {
-        let tape = ReducedTape::new(&self.whole, kept);
-        self.try_tape(tape).await
-    }
-
-    async fn try_tape(&mut self, tape: ReducedTape) -> Result<bool, TapeError> {
+    async fn fails(&mut self, tape: &ReducedTape) -> Result<bool, TapeError> {
         if self.left == 0 {
             return Ok(false);
         }
         self.left -= 1;
-        (self.fails)(tape).await
+        (self.fails)(tape.clone()).await
     }
 
-    /// As few as still fail (Zeller and Hildebrandt, 2002: ddmin, of complements only).
-    async fn fewest(&mut self, mut kept: Vec<u32>) -> Result<Vec<u32>, TapeError> {
+    /// Leaves as few messages of the client's, which are these, as still fail (Zeller and Hildebrandt, 2002: ddmin, of complements only).
+    async fn fewest(&mut self, tape: &mut ReducedTape, kept: &mut Vec<u32>) -> Result<(), TapeError> {
         let mut parts = 2;
         while !kept.is_empty() && self.left > 0 {
             parts = parts.min(kept.len());
@@ -351,18 +360,20 @@ impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> Ta
             for start in (0..kept.len()).step_by(size) {
                 let end = (start + size).min(kept.len());
                 let rest = [&kept[..start], &kept[end..]].concat();
-                if self.try_with(&rest).await? {
+                let fewer = tape.of_only(&rest);
+                if self.fails(&fewer).await? {
+                    *tape = fewer;
                     smaller = Some(rest);
                     break;
                 }
             }
             match smaller {
-                Some(rest) => (kept, parts) = (rest, parts.saturating_sub(1).max(2)),
+                Some(rest) => (*kept, parts) = (rest, parts.saturating_sub(1).max(2)),
                 None if parts >= kept.len() => break,
                 None => parts *= 2,
             }
         }
-        Ok(kept)
+        Ok(())
     }
 
     /// Takes out of the messages what is not needed. Returns how many parts that were.
@@ -385,7 +396,7 @@ impl<F: Future<Output = Result<bool, TapeError>>, P: FnMut(ReducedTape) -> F> Ta
                 let Some(smaller) = smaller else { continue };
                 let mut less = tape.clone();
                 less.smaller.insert(place, smaller.clone());
-                if self.try_tape(less.clone()).await? {
+                if self.fails(&less).await? {
                     (*tape, message) = (less, smaller);
                     gone += 1;
                 }
@@ -532,6 +543,22 @@ mod tests {
         assert_eq!(found.gone.0, 18);
         let why: Vec<_> = found.kept.iter().map(|it| it.why).collect();
         assert!(why == [BEGINS, NEEDED, NEEDED] && found.runs < 150, "{found:?}");
+    }
+
+    /// What its second call needs is another before it; without its argument it fails by itself.
+    #[tokio::test]
+    async fn minimise_leaves_no_message_that_is_not_needed_without_parts_of_others() {
+        let call = |id: usize| {
+            format!(r#"{{"id":{id},"method":"tools/call","params":{{"name":"t{id}","arguments":{{"a":1}}}}}}"#)
+        };
+        let fails = |tape: ReducedTape| {
+            let said = said(&tape);
+            let last = said.iter().find(|it| it.contains("\"t2\""));
+            ready(last.is_some_and(|last| !last.contains("\"a\"") || said.iter().any(|it| it.contains("\"t1\""))))
+        };
+        let found = minimise(tape(&[INITIALIZE, &call(1), &call(2)]), 99, fails).await.unwrap().unwrap();
+        let least = r#"{"id":2,"method":"tools/call","params":{"name":"t2","arguments":{}}}"#;
+        assert_eq!((said(&found.tape), found.gone.0), (vec![INITIALIZE.to_owned(), least.to_owned()], 1));
     }
 
     #[tokio::test]

@@ -395,6 +395,19 @@ fn mock_tries_one_changed_reply_after_the_other_at_a_client() {
     assert!(said.lines().rev().skip(1).all(|line| line.starts_with("copes  ")), "{said}");
 }
 
+/// Clients of revision 2026-07-28 share what answers them, and each of them is tried all the same.
+#[test]
+fn mock_tries_one_changed_reply_after_the_other_at_a_client_without_sessions() {
+    let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/time-modern-stdio.tape.jsonl");
+    let client = format!("{} replay {tape} --speed max --upstream {{url}} || true", env!("CARGO_BIN_EXE_tapline"));
+    let mut mock = binary::command();
+    mock.args(["mock", tape, "--no-record", "--no-control", "--mutate", "11", "--most-runs", "4", "--client", &client]);
+    let output = mock.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let is_told = |nth| said.contains(&format!("copes   reply {nth} was changed ("));
+    assert!((1..=3).all(is_told) && said.contains("\n3 changes, one at a time"), "{said}");
+}
+
 #[test]
 fn mock_tries_a_client_no_longer_and_no_more_often_than_it_may() {
     let (status, said, errors) = client_tried_with("{replay} --upstream {url} || true", &["--most-runs", "3"]);

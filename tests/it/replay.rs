@@ -301,6 +301,26 @@ fn minimise_finds_what_ends_the_server_and_says_where_it_never_began() {
     assert!(status == Some(1) && told.contains("the server is not lost when the whole tape is played"), "{told}");
 }
 
+/// Whatever is left of a call, it fails: only without its argument it fails otherwise.
+#[test]
+fn minimise_leaves_what_fails_as_the_whole_tape_did() {
+    let (dir, script) = (tempfile::tempdir().unwrap(), CRASHES.replace("exit 7", "fail 'no flight 17 to `Lisbon`'"));
+    let script = script.replace(
+        "    *initialize",
+        "    *get_forecast*s\\\":{}*|*search_flights*s\\\":{}*) fail 'no argument';;\n    *initialize",
+    );
+    let told = r#"say() { id=${line#*\"id\":}; id=${id%%[,\}]*}; echo '{"jsonrpc":"2.0","id":'$id',"result":{"content":[{"type":"text","text":"'"$1"'"}],"isError":'$2'}}'; }
+fail() { say "$1" true; }
+"#;
+    let least = dir.path().join("least.tape.jsonl");
+    let mut command = binary::command();
+    command.args(["tape", "minimise", TAPE, "--fails", "~e", "--out"]).arg(&least);
+    let output = command.args(["--", "sh", "-c", &format!("{told}{script}")]).output().unwrap();
+    let (told, kept) = (String::from_utf8_lossy(&output.stderr), std::fs::read_to_string(&least).unwrap_or_default());
+    let calls: Vec<_> = kept.lines().filter(|line| line.contains("tools/call\",\"params")).collect();
+    assert!(matches!(calls[..], [call] if call.contains("Lisbon")), "{told}{kept}");
+}
+
 #[test]
 fn minimise_writes_over_nothing_that_came_while_it_ran() {
     let dir = tempfile::tempdir().unwrap();

@@ -117,6 +117,8 @@ struct MockShared {
     /// Whether each exchange was played.
     played: Mutex<Vec<bool>>,
     mutated: Mutex<MutatedReplies>,
+    /// How often it has begun anew.
+    begun_anew: AtomicUsize,
 }
 
 /// What was done to replies.
@@ -178,9 +180,13 @@ impl TapeMock {
         Target::Command(Pool::embedded(self.clone(), kept))
     }
 
-    /// Does something else to replies from now on. Returns what was done so far, which is counted anew.
-    pub fn mutate(&self, plan: MutationPlan) -> MutatedReplies {
+    /// Begins anew, and does something else to replies: who comes now is no client that was there before. Returns what was done so far,
+    /// which is counted anew.
+    pub fn begin_anew(&self, plan: MutationPlan) -> MutatedReplies {
         *self.mutations.lock() = Some(plan);
+        self.shared.asked.lock().clear();
+        self.shared.begun.lock().clear();
+        self.shared.begun_anew.fetch_add(1, Ordering::Relaxed);
         std::mem::take(&mut *self.shared.mutated.lock())
     }
 
@@ -253,7 +259,7 @@ impl EmbeddedServer for TapeMock {
 }
 
 async fn serve(mock: Arc<TapeMock>, mut ends: EmbeddedEnds) {
-    let mut session = MockSession::new(&mock);
+    let (mut session, mut begun_anew) = (MockSession::new(&mock), 0);
     let mut effects = Vec::new();
     let mut forwarded = None;
     let (mut hears, closing) = (true, ends.closing());
@@ -265,7 +271,14 @@ async fn serve(mock: Arc<TapeMock>, mut ends: EmbeddedEnds) {
         tokio::select! {
             biased;
             message = ends.recv(), if hears => match message {
-                Some(message) => session.hear(&message, Instant::now(), &mut effects),
+                Some(message) => {
+                    // Clients without sessions of their own share one of ours.
+                    let times = mock.shared.begun_anew.load(Ordering::Relaxed);
+                    if std::mem::replace(&mut begun_anew, times) != times {
+                        session = MockSession::new(&mock);
+                    }
+                    session.hear(&message, Instant::now(), &mut effects);
+                }
                 // What it has asked is answered all the same.
                 None => hears = false,
             },
