@@ -13,6 +13,7 @@ mod breakpoints;
 mod bridges;
 mod bytes;
 mod children;
+mod ci_snippet;
 mod cli;
 mod config;
 mod connections;
