@@ -184,7 +184,7 @@ fn traffic_lines(model: &Model, call: &MessageRow, asked: &str) -> Vec<String> {
     let began = model.observed.sessions.get(request.session).map(|row| row.session.started);
     let ago = |at: u64| began.map(|began| age(model.now.0.saturating_sub(began.plus_micros(at).0)));
     let mut lines = vec![match last {
-        None => format!("the {asked} has said nothing since"),
+        None => format!("the {asked} has sent no message since"),
         Some(last) => {
             let what = [last.method(), last.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
             let ago = ago(last.at).map(|ago| format!(", {ago} ago")).unwrap_or_default();

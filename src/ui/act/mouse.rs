@@ -129,8 +129,19 @@ fn click(model: &mut Model, plan: &ScreenLayout, at: Position) -> Option<&'stati
         }
         return None;
     }
-    let chosen_before = choose(model, usize::from(at.y - inside.y), usize::from(inside.width))?;
-    (chosen_before && was == pane).then_some("enter")
+    let (line, column) = (usize::from(at.y - inside.y), usize::from(at.x - inside.x));
+    let has_heads = match model.screen {
+        ScreenKind::Messages => pane == Pane::List && model.has_rows(),
+        ScreenKind::Tapes => pane == Pane::List && model.tapes.selected().is_some(),
+        _ => false,
+    };
+    if line == 0 && has_heads {
+        navigate::sort_by_head(model, usize::from(inside.width), column);
+        return None;
+    }
+    let is_fold = pane == Pane::Detail && model.detail.is_fold_mark(line, column);
+    let chosen_before = choose(model, line, usize::from(inside.width))?;
+    (is_fold || chosen_before && was == pane).then_some("enter")
 }
 
 /// Puts the cursor on a line of its pane; returns whether it was there, `None` where nothing is there.

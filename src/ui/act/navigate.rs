@@ -10,10 +10,12 @@ use crate::event::Command;
 use crate::filter::Filter;
 use crate::ui::json::pretty;
 use crate::ui::model::lint_screen::LintScreenRow;
+use crate::ui::model::message_list::MessageOrder;
 use crate::ui::model::metrics_screen::MetricsSubject;
 use crate::ui::model::motion::Motion;
 use crate::ui::model::popup::{Pager, Popup};
 use crate::ui::model::{Model, Pane, ScreenKind};
+use crate::ui::view::{column_at, tape_order_at};
 
 pub(super) fn go(model: &mut Model, motion: Motion) {
     if let Some(popup) = &mut model.popup {
@@ -243,6 +245,24 @@ pub(super) fn sort(model: &mut Model, by: usize) {
     }
     let (rows, list) = model.messages_mut();
     let sorted = list.sort(rows, by == 0);
+    say_order(model, sorted);
+}
+
+/// Sorts by the column of which the head stands in that cell, the other way around where it is so sorted.
+pub(super) fn sort_by_head(model: &mut Model, width: usize, cell: usize) {
+    if model.screen == ScreenKind::Tapes {
+        let Some(order) = tape_order_at(model, width, cell) else { return };
+        model.tapes.sort_by(order);
+        return model.notify(model.tapes.order_words().unwrap_or("newest first"));
+    }
+    let Some(order) = column_at(model, width, cell).and_then(MessageOrder::of) else { return };
+    let (rows, list) = model.messages_mut();
+    let sorted = list.sort_by(rows, order);
+    say_order(model, sorted);
+}
+
+fn say_order(model: &mut Model, sorted: bool) {
+    let (_, list) = model.messages();
     let words = list.order_words().unwrap_or("in the order of their time");
     if sorted {
         model.notify(words);

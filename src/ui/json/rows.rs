@@ -27,6 +27,13 @@ pub struct JsonRow {
     pub in_string: bool,
 }
 
+impl JsonRow {
+    /// The cell of its line in which stands whether it is folded.
+    pub fn mark_cell(&self) -> usize {
+        1 + usize::from(self.depth) * 2
+    }
+}
+
 /// What a part of a row is, which decides its colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonCell {

@@ -326,6 +326,14 @@ impl Detail {
         self.row().filter(|row| row.foldable).map(|row| row.folded)
     }
 
+    /// Whether a row that can be folded has its mark in that cell of that line.
+    pub(crate) fn is_fold_mark(&self, line: usize, cell: usize) -> bool {
+        let Some(DetailContent::Tree(tree)) = self.content() else { return false };
+        let at = self.top + line;
+        let row = tree.rows(&self.folds, at..at + 1).pop();
+        row.is_some_and(|row| row.foldable && (row.mark_cell()..=row.mark_cell() + 1).contains(&cell))
+    }
+
     pub(crate) fn toggle_fold(&mut self) {
         if let Some(row) = self.row().filter(|row| row.foldable) {
             self.folds.toggle(&row.path);

@@ -11,6 +11,7 @@ use super::row_outlines::{OutlineId, OutlineVerdicts};
 use super::seams::ListedLine;
 use crate::envelope::{Seq, SessionId};
 use crate::filter::{Filter, MessageHistory, NearFocus, NeededWord};
+use crate::ui::settings::ListColumn;
 
 /// Rows tested between two looks at the clock.
 const CHUNK: usize = 256;
@@ -26,6 +27,33 @@ pub(crate) enum MessageOrder {
     Duration,
     Size,
     Name,
+}
+
+impl MessageOrder {
+    /// What a column shows, where one sorts by that.
+    pub(crate) fn of(column: ListColumn) -> Option<Self> {
+        match column {
+            ListColumn::Number | ListColumn::Time => Some(Self::Time),
+            ListColumn::Name => Some(Self::Name),
+            ListColumn::Size => Some(Self::Size),
+            ListColumn::Duration => Some(Self::Duration),
+            ListColumn::Session | ListColumn::Kind | ListColumn::Id | ListColumn::Content => None,
+        }
+    }
+
+    fn next(self) -> Self {
+        match self {
+            Self::Time => Self::Duration,
+            Self::Duration => Self::Size,
+            Self::Size => Self::Name,
+            Self::Name => Self::Time,
+        }
+    }
+
+    /// Of numbers the greatest come first.
+    fn begins_ascending(self) -> bool {
+        matches!(self, Self::Time | Self::Name)
+    }
 }
 
 /// Rows in another order than that of their numbers.
@@ -142,14 +170,13 @@ impl MessageList {
     /// Sorts by something else, or the other way around; returns `false` where there are too many rows for that.
     pub(crate) fn sort(&mut self, rows: &MessageRows, turn: bool) -> bool {
         let order = self.sorted.as_ref().map_or(MessageOrder::Time, |sorted| sorted.order);
-        let ascending = self.sorted.as_ref().map_or(order == MessageOrder::Time, |sorted| sorted.ascending);
-        let (order, ascending) = match (turn, order) {
-            (true, _) => (order, !ascending),
-            (false, MessageOrder::Time) => (MessageOrder::Duration, false),
-            (false, MessageOrder::Duration) => (MessageOrder::Size, false),
-            (false, MessageOrder::Size) => (MessageOrder::Name, true),
-            (false, MessageOrder::Name) => (MessageOrder::Time, true),
-        };
+        self.sort_by(rows, if turn { order } else { order.next() })
+    }
+
+    /// Sorts by this, the other way around where it is so sorted; returns `false` where there are too many rows for that.
+    pub(crate) fn sort_by(&mut self, rows: &MessageRows, order: MessageOrder) -> bool {
+        let (now, turned) = self.sorted.as_ref().map_or((MessageOrder::Time, true), |it| (it.order, it.ascending));
+        let ascending = if order == now { !turned } else { order.begins_ascending() };
         self.generation += 1;
         self.sorted = None;
         if order == MessageOrder::Time && ascending {

@@ -331,8 +331,13 @@ impl TapesScreen {
 
     /// By something else, or the other way around; the cursor stays on its tape.
     pub(crate) fn sort(&mut self, turn: bool) {
-        self.order = if turn { self.order } else { self.order.next() };
-        self.turned = turn && !self.turned;
+        self.sort_by(if turn { self.order } else { self.order.next() });
+    }
+
+    /// By this, or the other way around where they are so sorted; the cursor stays on its tape.
+    pub(crate) fn sort_by(&mut self, order: TapeOrder) {
+        self.turned = order == self.order && !self.turned;
+        self.order = order;
         let path = self.selected().map(|tape| tape.path.clone());
         if let Some(list) = self.list.take() {
             self.put(list, path.as_deref());

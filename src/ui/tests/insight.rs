@@ -282,7 +282,7 @@ fn message_of_tapline_is_not_said_by_the_server() {
     let picture = rig.picture();
     assert!(picture.contains("it is answered now, by #1303, made by tapline"), "{picture}");
     assert!(picture.contains("tapline: the server has ended"), "{picture}");
-    assert!(picture.contains("the server has said nothing since"), "{picture}");
+    assert!(picture.contains("the server has sent no message since"), "{picture}");
     assert!(!picture.contains("behind it"), "an answered call waits for nothing: {picture}");
     let picture = rig.press("esc g d").picture();
     assert!(picture.contains("+ tapline: error tools/call slow"), "{picture}");

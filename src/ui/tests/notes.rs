@@ -297,7 +297,7 @@ fn call_to_the_client_says_whom_it_waits_for() {
     rig.on_event(Event::Passed(Arc::new(world.message(1, Direction::ToClient, raw))));
     let picture = rig.press("esc : 1 3 0 1 enter g w").picture();
     assert!(picture.contains("it went on to the client, and there is no reply"), "{picture}");
-    assert!(picture.contains("the client has said nothing since"), "{picture}");
+    assert!(picture.contains("the client has sent no message since"), "{picture}");
 }
 
 /// Told by a notification, or, from revision 2026-07-28 on, by hanging up.
@@ -386,7 +386,7 @@ fn open_call_says_why_and_calls_stand_on_a_line_of_time() {
     let mut rig = busy(120, 36);
     let picture = rig.press(": 1 1 9 6 enter g w").picture();
     assert!(picture.contains("why does #1196 fetch hang?") && picture.contains("no reply after 8s"), "{picture}");
-    assert!(picture.contains("the server has said nothing since"), "{picture}");
+    assert!(picture.contains("the server has sent no message since"), "{picture}");
     let picture = rig.press("esc : 1 1 8 9 enter g t").picture();
     assert!(picture.contains("timeline") && picture.contains("git_log") && picture.contains("1.1s"), "{picture}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{Event as TerminalEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::style::{Color, Modifier};
 
-use super::rig::{Rig, START, World, busy, busy_with, held, session, session_id};
+use super::rig::{Rig, START, World, busy, busy_with, held, session, session_id, tapes};
 use crate::envelope::{Author, Direction, Outcome, Via};
 use crate::event::figures::{EndpointFigures, Figures, Outcomes, Spread};
 use crate::event::{Event, Level, LogLine, Session, Ticket};
@@ -300,6 +300,57 @@ fn mouse_chooses_opens_and_scrolls() {
     let (column, row) = place_of(&mut rig, "? help");
     click(&mut rig, column, row);
     assert!(rig.picture().contains("type to narrow"), "{}", rig.picture());
+}
+
+#[test]
+fn click_on_the_head_of_a_column_sorts_by_it_and_once_more_the_other_way_around() {
+    let mut rig = busy(120, 36);
+    for (head, told) in [
+        ("dur", "slowest first"),
+        ("dur", "fastest first"),
+        ("method / name", "by name"),
+        ("time", "in the order of their time"),
+        ("#", "newest first"),
+        ("args or result", "newest first"),
+    ] {
+        let (_, row) = place_of(&mut rig, "method / name");
+        let line = rig.picture().lines().nth(row.into()).unwrap().to_owned();
+        let column = line[..line.find(head).unwrap()].chars().count();
+        click(&mut rig, u16::try_from(column).unwrap(), row);
+        let words = rig.model.messages().1.order_words().unwrap_or("in the order of their time");
+        assert_eq!(words, told, "{head}: {}", rig.picture());
+    }
+    click(&mut rig, 1, 3);
+    assert_eq!(rig.model.messages().1.order_words(), Some("newest first"), "beside the heads nothing is sorted");
+}
+
+#[test]
+fn click_on_the_head_of_a_column_sorts_the_tapes() {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    click(&mut rig, 20, 3);
+    assert_eq!(rig.model.tapes.order_words(), None, "there are none yet");
+    rig.on_event(Event::Tapes(tapes()));
+    let (column, row) = place_of(&mut rig, "msgs ");
+    for told in ["most messages first", "fewest messages first"] {
+        click(&mut rig, column, row);
+        assert_eq!(rig.model.tapes.order_words(), Some(told), "{}", rig.picture());
+    }
+}
+
+#[test]
+fn click_on_the_mark_of_a_fold_folds_at_once() {
+    let mut rig = busy(120, 36);
+    let (column, row) = place_of(&mut rig, "git_log");
+    click(&mut rig, column, row);
+    let (column, row) = place_of(&mut rig, "▾ arguments");
+    click(&mut rig, column + 4, row);
+    assert!(rig.picture().contains("▾ arguments"), "a click beside it chooses the row: {}", rig.picture());
+    rig.press("k");
+    click(&mut rig, column, row);
+    assert!(rig.picture().contains("▸ arguments"), "{}", rig.picture());
+    click(&mut rig, column, row);
+    assert!(rig.picture().contains("▾ arguments"), "{}", rig.picture());
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn tree_row(model: &Model, row: &JsonRow, width: usize) -> Line<'static> {
         (true, true) => glyphs.folded,
         (true, false) => glyphs.open,
     };
-    let indent = " ".repeat(1 + usize::from(row.depth) * 2);
+    let indent = " ".repeat(row.mark_cell());
     let mut spans = vec![Span::raw(indent), styled(model, Role::Dim, format!("{fold} "))];
     if let Some(key) = &row.key {
         spans.push(styled(model, Role::JsonKey, short(key, width)));

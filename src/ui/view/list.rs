@@ -24,6 +24,9 @@ use crate::ui::model::{Model, Pane, age};
 use crate::ui::settings::ListColumn;
 use crate::ui::theme::Role;
 
+/// Cells before the first column: the mark of a row, and that of a note.
+const MARKS: usize = 2;
+
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::List && model.editor.is_none();
     let block = pane(model, focused, title(model, area.width), list_status(model));
@@ -33,10 +36,8 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if list.len(rows) == 0 {
         return draw_empty(model, frame, inner);
     }
-    let digits = rows.seq_at(rows.len() - 1).map_or(1, |seq| seq.0.to_string().len());
     let width = usize::from(inner.width);
-    let needs = ColumnNeeds { digits, ..list.needs };
-    let columns = MessageColumns::of(width, needs, &model.settings.columns);
+    let columns = columns(model, width);
     put(frame, inner, 0, header(model, &columns));
     let cursor = list.position(rows);
     for (line, listed) in list.lines(rows).into_iter().enumerate() {
@@ -50,6 +51,22 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         };
         put(frame, inner, line + 1, cells);
     }
+}
+
+fn columns(model: &Model, width: usize) -> MessageColumns {
+    let (rows, list) = model.messages();
+    let last = rows.len().checked_sub(1).and_then(|last| rows.seq_at(last));
+    let digits = last.map_or(1, |seq| seq.0.to_string().len());
+    MessageColumns::of(width, ColumnNeeds { digits, ..list.needs }, &model.settings.columns)
+}
+
+/// The column whose head stands in that cell of the list's first line.
+pub(crate) fn column_at(model: &Model, width: usize, cell: usize) -> Option<ListColumn> {
+    let (columns, mut end) = (columns(model, width), MARKS);
+    columns.shown().find_map(|(column, width)| {
+        end += columns.gap(column).len() + width;
+        (cell >= MARKS && cell < end).then_some(column)
+    })
 }
 
 /// A line across the list: the session goes on otherwise from here on.
@@ -157,7 +174,7 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn header(model: &Model, columns: &MessageColumns) -> Line<'static> {
-    let mut text = "  ".to_owned();
+    let mut text = " ".repeat(MARKS);
     for (column, width) in columns.shown() {
         text.push_str(columns.gap(column));
         text.push_str(&match column {

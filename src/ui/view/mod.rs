@@ -43,11 +43,12 @@ use crate::text::is_unsafe;
 pub(crate) use completion::completion_at;
 pub(crate) use detail::tab_at;
 pub(crate) use key_line::key_at;
-pub(crate) use list::row_text;
+pub(crate) use list::{column_at, row_text};
 pub(crate) use palette::command_at;
 pub(crate) use popups::prefix_key_at;
 pub(crate) use screens::screen_at;
 pub(crate) use sessions::session_at;
+pub(crate) use tape_columns::tape_order_at;
 
 /// Draws everything that is text; returns the pictures that are in sight.
 pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) -> Vec<PicturePlace> {

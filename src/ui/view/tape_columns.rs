@@ -129,6 +129,16 @@ impl TapeColumns {
     }
 }
 
+/// What the tapes are sorted by where the head in that cell of their first line is chosen.
+pub(crate) fn tape_order_at(model: &Model, width: usize, cell: usize) -> Option<TapeOrder> {
+    let columns = TapeColumns::of(width, model.tapes.needs);
+    let mut end = 1;
+    columns.shown().find_map(|(column, width)| {
+        end += columns.gap(column).len() + width;
+        (cell >= 1 && cell < end).then(|| column.order())
+    })
+}
+
 /// Gives each as much of the rest as it wants, those that want least first, so that what they leave is the others'.
 fn share(mut rest: usize, widths: &mut [(TapeColumn, usize)], full: impl Fn(TapeColumn) -> usize) {
     let wants = |(column, width): &(TapeColumn, usize)| full(*column).saturating_sub(*width);
