@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow};
 use futures_util::StreamExt as _;
@@ -15,15 +17,17 @@ use uuid::Uuid;
 use super::failure::told;
 use super::place::StorePlace;
 use crate::exit::ExitError;
+use crate::screen::Signals;
 use crate::tape::is_tape_name;
 
 /// How the bar looks.
 const FETCHING: &str = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}";
 
-/// A directory of fetched tapes; it is gone with this.
+/// A directory of fetched tapes; it is gone with this, and when a signal ends tapline.
 pub(super) struct FetchedTapes {
     dir: PathBuf,
     runtime: Runtime,
+    ends_in_order: Arc<AtomicBool>,
 }
 
 impl FetchedTapes {
@@ -31,8 +35,15 @@ impl FetchedTapes {
         let dir = std::env::temp_dir().join(format!("tapline-{}", Uuid::new_v4()));
         let mut builder = std::fs::DirBuilder::new();
         builder.mode(0o700).create(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-        Ok(Self { dir, runtime })
+        let ends_in_order = Arc::<AtomicBool>::default();
+        let fetched = Self { dir, runtime: runtime()?, ends_in_order };
+        remove_on_signal(fetched.dir.clone(), fetched.ends_in_order.clone())?;
+        Ok(fetched)
+    }
+
+    /// From here on signals are the command's, which ends in order.
+    pub(super) fn leave_signals(&self) {
+        self.ends_in_order.store(true, Ordering::Relaxed);
     }
 
     /// Fetches one tape.
@@ -86,6 +97,29 @@ impl FetchedTapes {
         fetched.map_err(|error| ExitError::usage(told(error, place).context(cannot())))?;
         Ok(file)
     }
+}
+
+fn runtime() -> Result<Runtime, ExitError> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?)
+}
+
+/// Ends tapline as a signal alone would, and leaves nothing behind.
+#[expect(
+    clippy::exit,
+    reason = "nobody else listens to the signal: a command that reads files ends by it wherever it is"
+)]
+fn remove_on_signal(dir: PathBuf, ends_in_order: Arc<AtomicBool>) -> Result<(), ExitError> {
+    let runtime = runtime()?;
+    // Before there is anything to be removed.
+    let mut signals = runtime.block_on(async { Signals::new() }).context("no signals")?;
+    std::thread::spawn(move || {
+        let signal = runtime.block_on(signals.next());
+        if !ends_in_order.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_dir_all(&dir);
+            std::process::exit(signal.status().into());
+        }
+    });
+    Ok(())
 }
 
 impl Drop for FetchedTapes {

@@ -159,6 +159,8 @@ impl RemoteTapes {
     #[cfg(feature = "object-store")]
     fn fetched(paths: TapePaths<'_>, _: &Path) -> Result<Self, ExitError> {
         let fetched = FetchedTapes::new()?;
+        // Those that record, and no others, go on until a signal ends them.
+        let ends_in_order = paths.recorded.is_some();
         for path in paths.read.into_iter().filter(|path| is_remote(path)) {
             *path = fetched.one(path)?;
         }
@@ -166,6 +168,9 @@ impl RemoteTapes {
             for path in std::mem::take(list) {
                 if is_remote(&path) { list.extend(fetched.all(&path)?) } else { list.push(path) }
             }
+        }
+        if ends_in_order {
+            fetched.leave_signals();
         }
         let recorded = paths.recorded.filter(|path| path.as_deref().is_some_and(is_remote));
         let uploads = recorded.map(Uploads::instead_of).transpose()?;
