@@ -19,6 +19,8 @@ const TOLD: usize = 100;
 const TOLD_EACH: u64 = 1 << 10;
 /// So many numbers of messages are remembered, to see one come again.
 const REMEMBERED: usize = 64 << 10;
+/// The most, in microseconds, that a message that is not held takes until it is recorded.
+const MOMENT: u64 = 1_000_000;
 
 /// What came of looking through a tape.
 #[derive(Debug)]
@@ -125,6 +127,16 @@ fn check_message(envelope: &Envelope, line: u64, numbers: &mut SeenNumbers, miss
             format!("message {seq} stands behind its answer, line {reply}: lines were put in another order"),
         );
     }
+    // A message that is not held is on the tape at once: those of several connections overtake each other by no more than a moment.
+    if envelope.held.is_none() {
+        let (latest, when) = numbers.latest;
+        if found.header.imported.is_none() && seq < latest && when.saturating_sub(envelope.at) > MOMENT {
+            let text =
+                format!("message {seq} stands behind {latest}, which came later: lines were put in another order");
+            found.find(Some(line), text);
+        }
+        numbers.latest = numbers.latest.max((seq, envelope.at));
+    }
     let Some(to) = envelope.reply_to.as_ref().filter(|to| !numbers.has(to.seq)) else { return };
     if !missing && to.seq >= numbers.first {
         found.find(Some(line), format!("it answers {}, which does not stand before it", to.seq));
@@ -208,6 +220,8 @@ struct SeenNumbers {
     order: VecDeque<Seq>,
     /// What was before may have been forgotten, or recorded elsewhere.
     first: Seq,
+    /// The last of those that were not held, and when that came, in microseconds from the start.
+    latest: (Seq, u64),
     /// What was answered and did not stand before its answer, with the line of that.
     answered: HashMap<Seq, u64>,
 }
