@@ -24,7 +24,7 @@ pub const STATUSES: [(&str, &str); 5] = [
     ),
     (
         "1",
-        "the work failed: a step of a replay failed, a server did not start or went away, a change was declined or could not be \
+        "the work failed: a step of a replay failed, or a line of its tape cannot be read, a server did not start or went away, a change was declined or could not be \
          written, `doctor` found something to fix, `lint` a message that breaks the protocol or a line that cannot be read; of `search`: nothing found, and all was read",
     ),
     (

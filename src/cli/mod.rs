@@ -186,7 +186,8 @@ Examples:
   tapline replay session.tape.jsonl --update -- my-server
                                                  take over what differs: only values that changed move
 
-Exit status: 0 every step passed, 1 a step failed or the server never came up, 2 usage or an unreadable tape."
+Exit status: 0 every step passed, 1 a step failed, a line of the tape cannot be read (the last one of a crash aside) or the server never \
+came up, 2 usage or an unreadable tape."
     )]
     Replay(ReplayArgs),
     /// Be the server of a tape: answer clients as it did
@@ -210,7 +211,7 @@ Examples:
 Requests are matched by method and arguments, by value. One that is on no tape gets an error that names the nearest and where it \
          differs; nothing is invented. Rules, limits, holding and recording apply as to any server.
 
-Exit status: as of `run`; with `--strict` 0 where every request was on a tape, else 1; with `--client` 1 where the client fails."
+Exit status: as of `run`; with `--strict` 0 where every request was on a tape, and all of that can be read, else 1; with `--client` 1 where the client fails."
     )]
     Mock(MockArgs),
     /// Look after tapes: list, show, verify, compare, export, redact, pack

@@ -17,7 +17,7 @@ use crate::lint::policy::check_code;
 use crate::lint::report::{self, LintedTape};
 use crate::lint::{LINTS, LintPolicy, TapeLint, client_names};
 use crate::tape::Mark;
-use crate::tape::read::{TapeEntry, TapeReader, check_is_file, troubles};
+use crate::tape::read::{Problems, TapeEntry, TapeReader, check_is_file, troubles};
 
 pub(super) fn run(args: &LintArgs, config: &Config) -> Result<ExitCode, ExitError> {
     if args.list {
@@ -76,7 +76,7 @@ fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<(LintedTape, bool), E
     let mut lint = TapeLint::new(&header.session(None), header.imported.as_deref(), seen_by);
     let mut linted =
         LintedTape { path: path.display().to_string(), lines: BTreeMap::new(), messages: 0, found: Vec::new() };
-    let (mut damage, mut is_torn) = (Vec::new(), false);
+    let (mut damage, mut is_torn) = (Problems::default(), false);
     while let Some(entry) = entries.next() {
         match entry {
             TapeEntry::Message { envelope, .. } => {

@@ -70,7 +70,8 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
     // A test ends it by a signal: what counts is whether the test stayed on the tape.
     Ok(match (strict, mock.tally().missed) {
         (false, _) => status,
-        (true, 0) => ExitCode::SUCCESS,
+        // What a client was to be told may stand on a line that cannot be read.
+        (true, 0) if !mock.is_damaged() => ExitCode::SUCCESS,
         (true, _) => ExitCode::FAILURE,
     })
 }

@@ -100,7 +100,7 @@ impl TapeGroup {
         let Some(filter) = filter else { return Ok(None) };
         let mut only = Vec::new();
         for path in &self.paths {
-            let tape = TapeContext::read(path, Timestamp::now()).map_err(ExitError::usage)?;
+            let tape = TapeContext::read(path, Some(filter), Timestamp::now()).map_err(ExitError::usage)?;
             // Of a reply, its request is what can be played.
             let played = tape.messages().filter(|envelope| filter.matches_in(envelope, &tape));
             only.extend(played.map(|it| it.reply_to.as_ref().map_or(it.seq, |to| to.seq)));
@@ -294,7 +294,7 @@ async fn play_load(
     if let Some(tape) = only {
         let figures = play_many(&tape, table, &replay.options, plan, stop).await?;
         write_load(replay.out, &if is_json { figures.json() } else { figures.text() })?;
-        return Ok(verdict_of(figures.is_good()).into());
+        return Ok(verdict_of(figures.is_good() && !tape.is_damaged).into());
     }
     let (mut all, mut each, mut text, mut status) = (LoadFigures::new(), Vec::new(), String::new(), ExitCode::SUCCESS);
     for group in groups {
@@ -421,7 +421,7 @@ async fn play_once(
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let (replies, mut replied) = mpsc::unbounded_channel();
     let options = PlayOptions { replies: replay.update.then_some(replies), ..replay.options.clone() };
-    let path = tape.path.clone();
+    let (path, is_damaged) = (tape.path.clone(), tape.is_damaged);
     let connect = replays::connect(table, |_| ());
     let announce = replay.announce.clone();
     let report = |event| {
@@ -440,7 +440,13 @@ async fn play_once(
         let verdict = update(&path, &replies, &summary)?;
         return Ok((summary, verdict));
     }
-    let is_good = summary.failed == 0 && summary.passed > 0;
+    if is_damaged && summary.failed == 0 {
+        let path = path.display();
+        print_stderr(&format!(
+            "tapline: {path}: what is on the lines that cannot be read was not played: it has not passed"
+        ));
+    }
+    let is_good = summary.failed == 0 && summary.passed > 0 && !is_damaged;
     Ok((summary, verdict_of(is_good)))
 }
 

@@ -61,7 +61,7 @@ pub(super) fn check(file: &Path, args: &CheckArgs, filters: SavedFilters) -> Res
     let set = files.read().map_err(|faults| ExitError::usage(anyhow!(faults)))?;
     let mut tried = DryRun::new(&set);
     for path in &args.on {
-        let read = TapeContext::read(path, Timestamp::now());
+        let read = TapeContext::read(path, None, Timestamp::now());
         let tape = read.with_context(|| format!("{}", path.display())).map_err(ExitError::usage)?;
         tried.tape(&set, &path.display().to_string(), &tape);
     }

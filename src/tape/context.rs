@@ -34,13 +34,15 @@ enum ContextTape<'a> {
 }
 
 impl TapeContext<'static> {
-    /// Goes once through a tape file, of any size. `now`: the time that ages are told from.
+    /// Goes once through a tape file, of any size, for this filter, or for any. `now`: the time that ages are told from.
     ///
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
-    pub fn read(path: &Path, now: Timestamp) -> Result<Self, TapeError> {
+    pub fn read(path: &Path, filter: Option<&Filter>, now: Timestamp) -> Result<Self, TapeError> {
         let mut history = MessageHistory::default();
-        let keep = |envelope: Envelope, _| Some(envelope);
+        // It grows with the tape.
+        let is_asked = filter.is_none_or(|filter| filter.asks_history() || filter.asks_replies());
+        let keep = |envelope: Envelope, _| is_asked.then_some(envelope);
         let tape = StoredTape::read(path, READ_ON, &|_, _| true, &keep, |envelope| history.observe(&envelope))?;
         let tape = tape.expect("nothing stops it");
         let session = tape.about.session();

@@ -77,7 +77,7 @@ impl DamagedLines {
 
 impl fmt::Display for DamagedLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let problems: Vec<_> = self.first.iter().cloned().collect();
+        let problems = self.first.iter().cloned().collect();
         f.write_str(&troubles(&problems, 0, self.is_torn).join("; "))?;
         match self.count {
             0 | 1 => Ok(()),
@@ -133,7 +133,7 @@ fn search_whole(
     send: &mut dyn FnMut(SearchEvent) -> bool,
 ) -> Result<bool, TapeError> {
     check_is_file(path)?;
-    let context = TapeContext::read(path, Timestamp::now())?;
+    let context = TapeContext::read(path, Some(filter), Timestamp::now())?;
     let reader = TapeReader::open(path)?;
     let session = reader.header().session(None);
     for (line, entry) in reader.lines() {

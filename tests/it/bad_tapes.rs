@@ -74,7 +74,7 @@ fn tape_packed_and_cut_says_so_in_every_command() {
         (&["tape", "diff", given, given], 2, ""),
         (&["tape", "redact", given, "--out", copy.to_str().unwrap()], 1, "values replaced"),
         (&["lint", given], 1, "findings"),
-        (&["replay", given, "--speed", "max", "--", server, "__demo-server"], 0, "0 failed"),
+        (&["replay", given, "--speed", "max", "--", server, "__demo-server"], 1, "0 failed"),
         (&["tape", "note", given, "x"], 1, ""),
         (&["tape", "pack", "--undo", given], 1, "a.tape.jsonl"),
     ] {
@@ -200,6 +200,39 @@ fn tape_whose_lines_are_in_another_order_is_found_to_be() {
     fs::write(&path, reversed.join("\n") + "\n").unwrap();
     let (status, said, _) = tapline(&["tape", "verify", path.to_str().unwrap()]);
     assert!(status == 1 && said.contains("stands behind its answer, line "), "{said}");
+}
+
+/// Messages of several connections may overtake each other by a moment, and those that were held by any time.
+#[test]
+fn tape_without_a_seal_on_which_a_message_stands_behind_a_later_one_is_found_out() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.tape.jsonl");
+    let header = demo().lines().next().unwrap().to_owned();
+    for (late, rest, is_found) in
+        [(3_000_000, "", true), (500_000, "", false), (3_000_000, r#","held":2900000"#, false)]
+    {
+        let line = |seq, at, rest| {
+            let message = r#""msg":{"jsonrpc":"2.0","method":"x"}"#;
+            format!(
+                "\n{{\"seq\":{seq},\"at\":{at},\"dir\":\"c2s\",\"via\":\"stdio\",\"kind\":\"notification\",\"method\":\"x\"{rest},{message}}}"
+            )
+        };
+        fs::write(&path, format!("{header}{}{}{}\n", line(1, 0, ""), line(3, late, ""), line(2, 10, rest))).unwrap();
+        let (status, said, _) = tapline(&["tape", "verify", path.to_str().unwrap()]);
+        let is_told = said.contains("line 4: message #2 stands behind #3, which came later");
+        assert_eq!((status, is_told), (i32::from(is_found), is_found), "{late}{rest}: {said}");
+    }
+}
+
+/// Where a program has as many lines that cannot be read as lines, the first are named.
+#[test]
+fn damaged_lines_are_named_up_to_a_hundred() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.tape.jsonl");
+    let header = demo().lines().next().unwrap().to_owned();
+    fs::write(&path, header + "\n" + &"{\"seq\":\n".repeat(250)).unwrap();
+    let (status, _, told) = tapline(&["lint", path.to_str().unwrap()]);
+    assert!(status == 1 && told.lines().count() == 101 && told.contains("150 lines more cannot be read"), "{told}");
 }
 
 /// What has to be read twice is no pipe; nothing waits for one.

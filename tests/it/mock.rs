@@ -163,6 +163,22 @@ fn mock_strict_ends_with_1_after_a_miss() {
     }
 }
 
+/// What the client was to be told may have stood on the line.
+#[test]
+fn mock_strict_of_a_damaged_tape_ends_with_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let tape = dir.path().join("damaged.tape.jsonl");
+    std::fs::write(
+        &tape,
+        std::fs::read_to_string(DEMO).unwrap() + "damaged\n{\"mark\":\"note\",\"at\":0,\"text\":\"x\"}\n",
+    )
+    .unwrap();
+    for (options, status) in [(&["--strict"][..], 1), (&[], 0)] {
+        let output = launched_with(&tape, options, &[], &[first_request()]);
+        assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn mock_names_an_unreadable_tape() {
     let mut mock = binary::command();

@@ -103,6 +103,20 @@ fn torn_tape_is_played_as_far_as_it_goes() {
     assert!(told.starts_with("tapline: ") && told.contains("torn"), "{told}");
 }
 
+/// What stands on a line that was damaged is not tested.
+#[test]
+fn tape_with_a_damaged_line_has_not_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(TAPE).unwrap();
+    let path = dir.path().join("damaged");
+    let lines = text.lines().zip(1..).map(|(line, at)| if at == 9 { &line[..line.len() / 2] } else { line });
+    std::fs::write(&path, lines.collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    let output = replay(&path, &["--speed", "max"], &demo_server(&[]));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{} {told}", stdout(&output));
+    assert!(told.contains("line 9: ") && told.contains("it has not passed"), "{told}");
+}
+
 #[test]
 fn long_tape_says_at_once_how_far_it_is_read() {
     let dir = tempfile::tempdir().unwrap();

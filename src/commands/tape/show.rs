@@ -49,7 +49,7 @@ fn show(
     if asks_whole {
         check_is_file(path)?;
     }
-    let whole = asks_whole.then(|| TapeContext::read(path, now)).transpose()?;
+    let whole = asks_whole.then(|| TapeContext::read(path, filter, now)).transpose()?;
     let entries = TapeReader::open(path)?;
     let header = entries.header().clone();
     let context = whole.unwrap_or_else(|| TapeContext::of_session(header.session(None), now));

@@ -15,7 +15,8 @@ use crate::files::{DraftFile, rename_new};
 use crate::tape::format::{AnnotationMark, Mark, TapeError, TapeHeader};
 use crate::tape::name::{PACKED, SUFFIX};
 use crate::tape::read::{
-    Problem, ReadWatch, TapeBytes, TapeEntry, TapeReader, is_broken, read_annotations, read_no_further, troubles,
+    Problem, Problems, ReadWatch, TapeBytes, TapeEntry, TapeReader, is_broken, read_annotations, read_no_further,
+    troubles,
 };
 use crate::tape::redact::{RedactRules, Redactor};
 
@@ -335,7 +336,7 @@ pub fn redact(
     let words: Vec<_> = ["headers".to_owned(), "bodies".to_owned()].into_iter().chain(rules.words()).collect();
     let mut redactor = Redactor::new(rules);
     // What is found under a name is known by the second time.
-    let (mut entries, mut problems, mut is_torn) = (TapeReader::open(from)?, Vec::new(), false);
+    let (mut entries, mut problems, mut is_torn) = (TapeReader::open(from)?, Problems::default(), false);
     while let Some(entry) = entries.next_with(|line| {
         let _ = std::str::from_utf8(line).ok().and_then(|line| redactor.line(line));
         false

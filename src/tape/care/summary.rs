@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::mcp::method;
 use crate::message::Kind;
 use crate::tape::format::{Mark, TapeAnnotations, TapeError, TapeHeader};
-use crate::tape::read::{MessageHead, TapeEntry, TapeReader, troubles};
+use crate::tape::read::{MessageHead, Problems, TapeEntry, TapeReader, troubles};
 
 /// A tape from outside.
 #[derive(Clone, Debug, Serialize)]
@@ -45,7 +45,8 @@ impl TapeSummary {
     pub fn of(path: &Path) -> Result<Self, TapeError> {
         let mut entries = TapeReader::open(path)?;
         let mut summary = Self::begun(path, entries.header().clone());
-        let (mut problems, mut missing, mut torn, mut annotations) = (Vec::new(), 0, false, TapeAnnotations::default());
+        let (mut problems, mut annotations) = (Problems::default(), TapeAnnotations::default());
+        let (mut missing, mut torn) = (0, false);
         while let Some(entry) = entries.next_with(|line| summary.take_head(line)) {
             match entry {
                 TapeEntry::Message { envelope, .. } => {

@@ -18,15 +18,13 @@ use crate::envelope::{Direction, Envelope, Outcome, ReplyTo, Seq, SessionId};
 use crate::mcp::{meta, method};
 use crate::message::{Id, Kind, Message};
 use crate::tape::format::{Mark, TapeError, TapeHeader};
-use crate::tape::read::{TapeEntry, TapeFile, TapeReader, troubles};
+use crate::tape::read::{Problems, TapeEntry, TapeFile, TapeReader, troubles};
 
 /// Bytes of replies that are kept in memory, the first of the tapes: those of a small tape are never read again. As many of what
 /// redacted requests are compared by.
 const KEPT: usize = if cfg!(test) { 1 << 10 } else { 16 << 20 };
 /// What a message in memory takes beside its bytes.
 const HEAD: usize = 256;
-/// Lines of a tape that cannot be read and are named; there may be as many as lines.
-const MOST_NAMED: usize = 20;
 
 /// A script as it grows.
 pub(super) struct MockBuilder<'a> {
@@ -58,7 +56,7 @@ impl<'a> MockBuilder<'a> {
         let header = entries.header().clone();
         let messages = StoredMessages::of(TapeFile::open(path, header.session)?);
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let (mut problems, mut unnamed, mut missing, mut torn) = (Vec::new(), 0_u64, 0, false);
+        let (mut problems, mut missing, mut torn) = (Problems::default(), 0, false);
         let first_tape = self.script.tapes.len();
         // Each session on it is a conversation of its own.
         let mut sessions: HashMap<SessionId, MockedEnds> = HashMap::new();
@@ -72,19 +70,15 @@ impl<'a> MockBuilder<'a> {
                 }
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
                 TapeEntry::Mark(_) => {}
-                TapeEntry::Problem(problem) if problems.len() < MOST_NAMED => problems.push(problem),
-                TapeEntry::Problem(_) => unnamed += 1,
+                TapeEntry::Problem(problem) => problems.push(problem),
                 TapeEntry::Torn => torn = true,
             }
         }
         if sessions.is_empty() {
             MockedEnds::begin(&mut self.script.tapes, &name, &header, &messages);
         }
-        let mut troubles = troubles(&problems, missing, torn);
-        if unnamed > 0 {
-            troubles.push(format!("{unnamed} more lines cannot be read"));
-        }
-        self.script.tapes[first_tape].troubles = troubles;
+        self.script.is_damaged |= !problems.is_empty();
+        self.script.tapes[first_tape].troubles = troubles(&problems, missing, torn);
         Ok(())
     }
 

@@ -206,6 +206,11 @@ impl TapeMock {
         self.script.tapes.iter().flat_map(of)
     }
 
+    /// Whether a line of a tape could not be read, other than the last that a crash cut short.
+    pub fn is_damaged(&self) -> bool {
+        self.script.is_damaged
+    }
+
     /// Requests on its tapes.
     pub fn requests(&self) -> usize {
         self.script.tapes.iter().map(|tape| tape.requests.len()).sum()

@@ -36,6 +36,8 @@ pub(super) struct MockScript {
     pub(super) redacted: Vec<RedactedRequest>,
     /// How sessions began, by the exchange with which they did.
     pub(super) beginnings: HashMap<usize, SessionBeginning>,
+    /// A line of a tape could not be read, other than the last that a crash cut short: what stood there is not known.
+    pub(super) is_damaged: bool,
 }
 
 /// One of the tapes, or one session of several on it.

@@ -26,6 +26,8 @@ pub struct PlayableTape {
     pub header: TapeHeader,
     /// Everything that is not as it should be, for people.
     pub troubles: Vec<String>,
+    /// Whether a line could not be read, other than the last that a crash cut short: what stands there is not played.
+    pub is_damaged: bool,
     /// Messages of the client in which marks stand for secrets that were taken out.
     pub without_secrets: usize,
     /// Whose the last message is that is played.
@@ -82,10 +84,11 @@ impl PlayableTape {
             }
         }
         let troubles = tapes.troubles();
+        let is_damaged = tapes.tapes.iter().any(|tape| !tape.problems.is_empty());
         let without_secrets = builder.without_secrets();
         let first = tapes.tapes.swap_remove(0);
         let (path, header, script) = (first.path, first.header, Arc::new(builder.script()));
-        Ok(Some(Self { path, header, troubles, without_secrets, last, script }))
+        Ok(Some(Self { path, header, troubles, is_damaged, without_secrets, last, script }))
     }
 
     /// These messages of a tape that was gone through, in their order, each with the place of its line; a message that is not as it
@@ -109,7 +112,10 @@ impl PlayableTape {
         let Tape { path, header, .. } = tape.about.clone();
         match unread {
             Some(error) => Err(error),
-            None => Ok(Self { path, header, troubles: tape.troubles(), without_secrets, last, script }),
+            None => {
+                let is_damaged = !tape.about.problems.is_empty();
+                Ok(Self { path, header, troubles: tape.troubles(), is_damaged, without_secrets, last, script })
+            }
         }
     }
 
@@ -233,6 +239,7 @@ impl From<&Tape> for PlayableTape {
         let without_secrets = tape.envelopes.iter().filter(|it| is_redacted && lacks_secrets(it)).count();
         let last = tape.envelopes.last().map(|it| it.session);
         let script = Arc::new(Script::of(tape, None, tape.envelopes.iter().map(|it| (None, it.clone()))));
-        Self { path, header, troubles: tape.troubles(), without_secrets, last, script }
+        let is_damaged = !tape.problems.is_empty();
+        Self { path, header, troubles: tape.troubles(), is_damaged, without_secrets, last, script }
     }
 }

@@ -8,7 +8,7 @@ use super::interleaved::{ScriptBuilder, SourceTape};
 use super::playable::{TapeSelection, lacks_secrets};
 use crate::envelope::Envelope;
 use crate::tape::format::{Mark, TapeError, TapeHeader};
-use crate::tape::read::{Problem, TapeBytes, TapeEntry, TapeFile, TapeReader, troubles};
+use crate::tape::read::{Problems, TapeBytes, TapeEntry, TapeFile, TapeReader, troubles};
 
 /// One of them.
 pub(super) struct SourceFile {
@@ -24,7 +24,7 @@ pub(super) struct SourceFile {
     at: u64,
     /// Where the last line that was taken stands.
     line: Range<u64>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems,
     missing: u64,
     pub(super) torn: bool,
 }
@@ -89,7 +89,7 @@ impl SourceFile {
         let header = entries.header().clone();
         let file = Arc::new(TapeFile::open(path, header.session)?);
         let source = SourceTape { number, session: header.session, shift: 0 };
-        let (next, problems) = (None, Vec::new());
+        let (next, problems) = (None, Problems::default());
         Ok(Self {
             path: path.to_owned(),
             header,

@@ -8,7 +8,7 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use super::head::MessageHead;
-use super::{TapeEntry, TapeReader, read_line, troubles};
+use super::{Problems, TapeEntry, TapeReader, read_line, troubles};
 use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{TapeInfo, Timestamp};
 use crate::mcp::method;
@@ -180,7 +180,7 @@ pub(super) fn survey(path: &Path) -> TapeInfo {
 
 fn survey_lines(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
     let mut header = entries.header().clone();
-    let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
+    let (mut problems, mut missing, mut torn) = (Problems::default(), 0, false);
     let (mut tools, mut notes) = (BTreeMap::new(), Vec::new());
     while let Some(line) = entries.next_line() {
         let Ok(whole) = line.map_err(|problem| problems.push(problem)) else { break };

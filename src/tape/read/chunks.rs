@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::stretches::{LineStretches, on_all_cores};
-use super::{Gap, HangUp, Problem, TapeEntry, TapeReader, read_no_further};
+use super::{Gap, HangUp, Problem, Problems, TapeEntry, TapeReader, read_no_further};
 use crate::envelope::{Envelope, Seq};
 use crate::event::TapeSeam;
 use crate::tape::format::{AnnotationMark, Mark, PeerMark, TapeHeader};
@@ -19,7 +19,7 @@ pub(in crate::tape) struct TapeChunk<M> {
     pub(super) rewinds: Vec<Seq>,
     pub(super) seams: Vec<TapeSeam>,
     /// What could not be read, with lines counted from the start of the chunk.
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems,
     pub(super) peers: Vec<PeerMark>,
     pub(super) annotations: Vec<AnnotationMark>,
     pub(super) torn: bool,
@@ -68,7 +68,7 @@ impl<M> Default for TapeChunk<M> {
             hang_ups: Vec::new(),
             rewinds: Vec::new(),
             seams: Vec::new(),
-            problems: Vec::new(),
+            problems: Problems::default(),
             peers: Vec::new(),
             annotations: Vec::new(),
             torn: false,
@@ -119,7 +119,7 @@ impl<R: BufRead> TapeChunks<R> {
             }
             Err(error) => {
                 let problem = Problem { line: 1, why: read_no_further(&error) };
-                Some(vec![TapeChunk { problems: vec![problem], ..TapeChunk::default() }])
+                Some(vec![TapeChunk { problems: [problem].into_iter().collect(), ..TapeChunk::default() }])
             }
         }
     }

@@ -16,6 +16,7 @@ mod tests;
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ pub use self::tail::last_seq;
 use super::format::{FORMAT, MARK, MESSAGE, Mark, TapeAnnotations, TapeError, TapeHeader};
 use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown, without_place};
 use crate::event::TapeSeam;
-use crate::text::counted_are;
+use crate::text::{counted, counted_are};
 
 const BUFFER: usize = 256 << 10;
 
@@ -54,7 +55,7 @@ pub struct Tape {
     /// What people noted of its messages.
     pub(crate) annotations: TapeAnnotations,
     /// Lines that could not be read.
-    pub problems: Vec<Problem>,
+    pub problems: Problems,
     /// Whether the last line is cut short, as after a crash.
     pub torn: bool,
     /// Why the session ended; `None` where the tape does not say.
@@ -90,6 +91,54 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+/// Lines that could not be read: the first of them, and how many others. There may be as many as lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    named: Vec<Problem>,
+    unnamed: u64,
+}
+
+/// So many are named.
+const MOST_NAMED: usize = 100;
+
+impl Problems {
+    pub fn push(&mut self, problem: Problem) {
+        if self.named.len() < MOST_NAMED {
+            self.named.push(problem);
+        } else {
+            self.unnamed += 1;
+        }
+    }
+
+    /// Takes in those of what follows `before` lines.
+    fn append(&mut self, later: Self, before: u64) {
+        later.named.into_iter().for_each(|it| self.push(Problem { line: before + it.line, ..it }));
+        self.unnamed += later.unnamed;
+    }
+}
+
+impl Deref for Problems {
+    type Target = [Problem];
+
+    fn deref(&self) -> &[Problem] {
+        &self.named
+    }
+}
+
+impl FromIterator<Problem> for Problems {
+    fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Self {
+        let mut all = Self::default();
+        problems.into_iter().for_each(|problem| all.push(problem));
+        all
+    }
+}
+
+impl<const N: usize> PartialEq<[Problem; N]> for Problems {
+    fn eq(&self, other: &[Problem; N]) -> bool {
+        self.unnamed == 0 && self.named == other
     }
 }
 
@@ -130,7 +179,7 @@ impl Tape {
             rewinds: Vec::new(),
             seams: Vec::new(),
             annotations: TapeAnnotations::default(),
-            problems: Vec::new(),
+            problems: Problems::default(),
             torn: false,
             end: None,
             lines: 1,
@@ -150,7 +199,7 @@ impl Tape {
         self.hang_ups.extend(chunk.hang_ups);
         self.rewinds.extend(chunk.rewinds);
         self.seams.extend(chunk.seams);
-        self.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
+        self.problems.append(chunk.problems, lines);
         chunk.peers.into_iter().for_each(|peer| self.header.peers.learn(peer.peers));
         chunk.annotations.into_iter().for_each(|noted| self.annotations.put(noted));
         self.torn |= chunk.torn;
@@ -357,8 +406,11 @@ fn read_header(path: &Path, line: &[u8]) -> Result<TapeHeader, TapeError> {
 }
 
 /// Everything that is not as it should be, for people.
-pub(crate) fn troubles(problems: &[Problem], missing: u64, torn: bool) -> Vec<String> {
+pub(crate) fn troubles(problems: &Problems, missing: u64, torn: bool) -> Vec<String> {
     let mut troubles: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    if problems.unnamed > 0 {
+        troubles.push(format!("{} more cannot be read", counted(problems.unnamed, "line")));
+    }
     if missing > 0 {
         troubles.push(format!("{} missing", counted_are(missing, "message")));
     }

@@ -141,7 +141,7 @@ fn tape_chunks_make_the_tape() {
         bytes.extend_from_slice(b"not JSON\n{\"mark\":\"peer\",\"protocol\":\"2025-06-18\"}\n{\"seq\":");
         std::fs::write(&path, &bytes).unwrap();
         let (tape, entries) = (Tape::read(&path).unwrap(), TapeReader::open(&path).unwrap().lines());
-        let (mut seqs, mut problems) = (Vec::new(), Vec::new());
+        let (mut seqs, mut problems) = (Vec::new(), Problems::default());
         for (_, entry) in entries {
             match entry {
                 TapeEntry::Message { envelope, .. } => seqs.push(envelope.seq),
