@@ -10,6 +10,7 @@ use crate::json::path::{JsonPath, PathStep};
 use crate::lint::{CompiledSchema, SchemaMisfit};
 use crate::mcp::method::{TOOLS_CALL, TOOLS_LIST};
 use crate::message::Message;
+use crate::text;
 
 /// Rows that are looked through for lists: the latest.
 const LOOKED_AT: usize = 50_000;
@@ -46,14 +47,18 @@ const MISFITS: usize = 20;
 pub(crate) struct ToolSchema {
     pub(crate) tool: String,
     input: Arc<CompiledSchema>,
+    /// What may be filled in, a line each.
+    pub(crate) parameters: Arc<[String]>,
 }
 
 impl ToolSchema {
     /// Of the tool that is called, where the server has listed it. `revision`: that of the session.
     pub(crate) fn of(rows: &MessageRows, session: SessionId, call: &Message, revision: &str) -> Option<Self> {
         let tool = tool_called(rows, session, call)?;
-        let input = CompiledSchema::of(&tool.get("inputSchema")?.to_string(), revision);
-        Some(Self { tool: call.name()?.to_owned(), input })
+        let schema = tool.get("inputSchema")?;
+        let parameters = parameter_lines(schema).iter().map(|line| text::sanitize(line).into_owned()).collect();
+        let input = CompiledSchema::of(&schema.to_string(), revision);
+        Some(Self { tool: call.name()?.to_owned(), input, parameters })
     }
 
     /// What in the arguments of a call does not fit; `None` where that cannot be told, as of another tool.
@@ -65,6 +70,20 @@ impl ToolSchema {
         let none = Value::Object(serde_json::Map::new());
         self.input.misfits(params.get("arguments").unwrap_or(&none), MISFITS)
     }
+}
+
+/// What the schema of an object says of each member that may be filled in: its name, with `*` where it must be, and what it takes.
+pub(crate) fn parameter_lines(schema: &Value) -> Vec<String> {
+    let required: Vec<_> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let line = |(name, schema): (&String, &Value)| {
+        let rule = ValueRule::of_schema(schema);
+        let must = if required.iter().any(|it| *it == name) { "*" } else { "" };
+        let only = rule.only_picks.then(|| format!("one of {}", rule.picks.join(", ")));
+        let said = [Some(rule.about), only].into_iter().flatten().filter(|it| !it.is_empty());
+        format!("{name}{must}  {}", said.collect::<Vec<_>>().join(", "))
+    };
+    properties.map(line).collect()
 }
 
 /// The pointer into the arguments of a call to the value at `path` of the call.

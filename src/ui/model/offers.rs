@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::input_line::InputLine;
-use super::listed::ValueRule;
+use super::listed::parameter_lines;
 use super::message_rows::MessageRows;
 use super::motion::ListCursor;
 use super::server_said::{OFFER_KINDS, OfferKind, ServerSaid};
@@ -282,18 +282,7 @@ impl ServerOffer {
     /// What can be filled in, and all that it says of itself.
     pub(crate) fn facts(&self) -> Vec<String> {
         let Ok(definition) = serde_json::from_str::<Value>(&self.definition) else { return vec![self.about.clone()] };
-        let schema = definition.get("inputSchema");
-        let required: Vec<_> = schema.and_then(|it| it.get("required")?.as_array()).into_iter().flatten().collect();
-        let properties = schema.and_then(|it| it.get("properties")?.as_object()).into_iter().flatten();
-        let mut lines: Vec<String> = properties
-            .map(|(name, schema)| {
-                let rule = ValueRule::of_schema(schema);
-                let must = if required.iter().any(|it| *it == name) { "*" } else { "" };
-                let only = rule.only_picks.then(|| format!("one of {}", rule.picks.join(", ")));
-                let said = [Some(rule.about), only].into_iter().flatten().filter(|it| !it.is_empty());
-                format!("{name}{must}  {}", said.collect::<Vec<_>>().join(", "))
-            })
-            .collect();
+        let mut lines = definition.get("inputSchema").map(parameter_lines).unwrap_or_default();
         for argument in definition.get("arguments").and_then(Value::as_array).into_iter().flatten() {
             let text = |key: &str| argument.get(key).and_then(Value::as_str).unwrap_or_default();
             let must = if argument.get("required") == Some(&Value::Bool(true)) { "*" } else { "" };

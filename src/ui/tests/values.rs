@@ -320,6 +320,24 @@ fn schema_of_the_tool_is_held_against_what_is_typed() {
 }
 
 #[test]
+fn editor_says_what_a_tool_takes_until_something_is_changed() {
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    let picture = rig.press("2 G e").picture();
+    for line in ["arguments of book (* must be there)", "city*  string", "class*  one of ", "seats  integer, default 1"]
+    {
+        assert!(picture.contains(line), "{line}: {picture}");
+    }
+    let picture = rig.typing(" \"a\"").picture();
+    assert!(picture.contains("no difference to show until") && picture.contains("seats  integer"), "{picture}");
+    let picture = rig.press("ctrl-o ctrl-home end").typing("\"x\":1,").picture();
+    assert!(!picture.contains("seats  integer"), "the difference has its place: {picture}");
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    assert!(!rig.press("2 G B").picture().contains("arguments of"), "a result is written: {}", rig.picture());
+}
+
+#[test]
 fn tab_reaches_every_value_however_deep_it_is_folded() {
     let mut rig = holding(r#"{"who":{"addr":{"city":"Rome","geo":{"lat":1}}},"s":"{\"a\":[[1,{\"b\":3}]]}","z":0}"#);
     rig.press("2 c");

@@ -132,7 +132,8 @@ fn draw_diff(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
             (None, false, Some(form)) => format!(" nothing is filled in: {form} is sent as it is"),
             (None, false, None) => " untouched: the very bytes that came are sent".to_owned(),
         };
-        return put(frame, inner, 0, styled(model, Role::Dim, short(&words, width)));
+        put(frame, inner, 0, styled(model, Role::Dim, short(&words, width)));
+        return draw_parameters(model, editor, frame, inner);
     }
     let summary = change_summary(editor);
     let room = usize::from(inner.height).saturating_sub(2);
@@ -144,6 +145,18 @@ fn draw_diff(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
         row += 1;
     }
     put(frame, inner, row + 1, styled(model, Role::Dim, short(&summary, width)));
+}
+
+/// What the server says of the arguments of the tool, below a line and an empty one.
+fn draw_parameters(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
+    let Some(schema) = editor.schema.as_ref().filter(|schema| !schema.parameters.is_empty()) else { return };
+    let width = usize::from(area.width);
+    let title = format!(" arguments of {} (* must be there)", text::sanitize(&schema.tool));
+    put(frame, area, 2, styled(model, Role::Dim, short(&title, width)));
+    let mut lines = WrappedText::of(schema.parameters.to_vec());
+    lines.wrap(width.saturating_sub(2), 0);
+    let rows = (0..usize::from(area.height).saturating_sub(3)).map_while(|row| lines.row(row));
+    rows.enumerate().for_each(|(row, line)| put(frame, area, 3 + row, Line::from(format!(" {line}"))));
 }
 
 fn change_summary(editor: &Editor) -> String {
