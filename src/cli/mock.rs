@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::serve::{CommonArgs, ConfigArgs, FrontArgs};
 use super::values::{count_above_zero, speed, time_above_zero};
-use crate::event::Speed;
+use crate::event::{MockOrder, MockRepeats, Speed};
 use crate::json::PathPattern;
 
 #[derive(Debug, Args)]
@@ -23,11 +23,11 @@ pub struct MockArgs {
     /// Which of equal requests gets which reply: `session` (each client from the first on), `any` (the next request gets the next), or
     /// `strict`: requests come in the order of the tape
     #[arg(long, value_name = "ORDER", default_value = "session", hide_possible_values = true)]
-    pub order: MockOrderArg,
+    pub order: MockOrder,
     /// What a request gets that is asked more often than it was recorded: the `last` reply again, `loop` from the first, or
     /// `next`: nothing
     #[arg(long, value_name = "WHICH", default_value = "last", hide_possible_values = true)]
-    pub repeat: MockRepeatArg,
+    pub repeat: MockRepeats,
     /// Recorded times divided by this, or `max` for none
     #[arg(long, value_name = "N|max", default_value = "max", value_parser = speed)]
     pub speed: Speed,
@@ -80,20 +80,6 @@ pub struct MockArgs {
     pub front: FrontArgs,
     #[command(flatten)]
     pub common: CommonArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MockOrderArg {
-    Session,
-    Any,
-    Strict,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MockRepeatArg {
-    Next,
-    Last,
-    Loop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

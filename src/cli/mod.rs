@@ -25,15 +25,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use mock::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg};
+pub use mock::{LiveValueArg, MockArgs, OnMissArg};
 pub use serve::{
     CommonArgs, ConfigArgs, ControlArgs, DemoArgs, FrontArgs, HEADERS_VARIABLE, KeepArgs, LogFormat, OnQuitArg,
     OtlpArgs, PoolArgs, RestartArg, RestartArgs, RunArgs, ShadowArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
 };
 pub use tape::{
-    BaselineFormArg, DiffFormArg, ExportFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs,
-    TapeExportArgs, TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs, TapeUploadArgs,
-    VerifyFormArg,
+    BaselineFormArg, DiffFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs, TapeExportArgs,
+    TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs, TapeUploadArgs, VerifyFormArg,
 };
 pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,

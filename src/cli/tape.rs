@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::serve::TargetArgs;
 use super::values::{age, count, count_above_zero, time_above_zero};
+use crate::event::TapeForm;
 use crate::json::PathPattern;
 
 #[derive(Debug, Args)]
@@ -311,19 +312,6 @@ pub enum VerifyFormArg {
     Sarif,
 }
 
-/// What a tape is written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormArg {
-    Har,
-    Curl,
-    Jsonl,
-    Markdown,
-    Html,
-    Pytest,
-    Vitest,
-    Rust,
-}
-
 #[derive(Debug, Args)]
 pub struct TapeExportArgs {
     /// The tape
@@ -331,7 +319,7 @@ pub struct TapeExportArgs {
     pub tape: PathBuf,
     /// What it is written as
     #[arg(long, value_name = "FORM")]
-    pub format: ExportFormArg,
+    pub format: TapeForm,
     /// One session of a tape that has several, by its id or how that begins or ends
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,

@@ -5,10 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use crate::event::Speed;
+use crate::event::{MockOrder, MockRepeats, Speed, TapeForm};
 use crate::shadow::{PlaceError, ShadowPlace};
 use crate::text;
 use crate::variables::expand;
@@ -16,6 +17,36 @@ use crate::variables::expand;
 /// The headers that a file holds.
 #[derive(Clone, Debug)]
 pub struct HeaderFile(pub Vec<(HeaderName, HeaderValue)>);
+
+impl ValueEnum for TapeForm {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(self.word().into())
+    }
+}
+
+impl ValueEnum for MockOrder {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(self.word().into())
+    }
+}
+
+impl ValueEnum for MockRepeats {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(self.word().into())
+    }
+}
 
 /// When there is colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]

@@ -12,7 +12,7 @@ use super::setup::{LaunchedBy, behind_front_door, core_settings, played_target};
 use super::stdio::launched;
 use super::tape::find_each;
 use crate::app::{GRACE, Settings};
-use crate::cli::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg, TransportArg, server_url};
+use crate::cli::{LiveValueArg, MockArgs, OnMissArg, TransportArg, server_url};
 use crate::config::Config;
 use crate::config::options::{self, FrontOptions, WatchOptions};
 use crate::config::upstreams::UpstreamServer;
@@ -28,8 +28,7 @@ use crate::proxy::front::routes::MountSpec;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
 use crate::tape::mock::{
-    LiveValues, MockFallback, MockOptions, MockOrder, MockRepeats, MockTally, MockedFields, MutationPlan, OpenUpstream,
-    TapeMock,
+    LiveValues, MockFallback, MockOptions, MockTally, MockedFields, MutationPlan, OpenUpstream, TapeMock,
 };
 use crate::upstream::retry::Retry;
 use crate::upstream::stdio::CommandLine;
@@ -141,16 +140,8 @@ fn mock_options(args: &mut MockArgs) -> Result<MockOptions, ExitError> {
         args.common.watch.hold = Some(hold.map_or_else(|| misses.clone(), |hold| format!("({hold}) | ({misses})")));
     }
     Ok(MockOptions {
-        order: match args.order {
-            MockOrderArg::Session => MockOrder::Session,
-            MockOrderArg::Any => MockOrder::Any,
-            MockOrderArg::Strict => MockOrder::Strict,
-        },
-        repeats: match args.repeat {
-            MockRepeatArg::Next => MockRepeats::Next,
-            MockRepeatArg::Last => MockRepeats::Last,
-            MockRepeatArg::Loop => MockRepeats::Loop,
-        },
+        order: args.order,
+        repeats: args.repeat,
         speed: args.speed,
         fields: MockedFields { ignore: std::mem::take(&mut args.ignore), only: std::mem::take(&mut args.only) },
         tells_nearest: args.on_miss != OnMissArg::Error,

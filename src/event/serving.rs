@@ -19,6 +19,19 @@ pub enum MockOrder {
     Strict,
 }
 
+impl MockOrder {
+    pub const ALL: [Self; 3] = [Self::Session, Self::Any, Self::Strict];
+
+    /// What it is called on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Any => "any",
+            Self::Strict => "strict",
+        }
+    }
+}
+
 /// What a request gets that was asked more often than it was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +43,19 @@ pub enum MockRepeats {
     Last,
     /// The first reply again, and so on.
     Loop,
+}
+
+impl MockRepeats {
+    pub const ALL: [Self; 3] = [Self::Last, Self::Loop, Self::Next];
+
+    /// What it is called on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Last => "last",
+            Self::Loop => "loop",
+        }
+    }
 }
 
 /// The wish that a tape answers clients.

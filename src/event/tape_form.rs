@@ -14,6 +14,23 @@ pub enum TapeForm {
 }
 
 impl TapeForm {
+    pub const ALL: [Self; 8] =
+        [Self::Har, Self::Curl, Self::Jsonl, Self::Markdown, Self::Html, Self::Pytest, Self::Vitest, Self::Rust];
+
+    /// What it is called on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Har => "har",
+            Self::Curl => "curl",
+            Self::Jsonl => "jsonl",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Pytest => "pytest",
+            Self::Vitest => "vitest",
+            Self::Rust => "rust",
+        }
+    }
+
     /// What a file of it is called, for a tape of this name, and how that ends: test runners look for tests by their names.
     pub fn file_name(self, tape: &str) -> (String, &'static str) {
         let word = || tape.replace(|c: char| !c.is_ascii_alphanumeric(), "_");

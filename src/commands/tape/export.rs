@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use indicatif::ProgressBar;
 
 use super::shelf::{TapeShelf, short_name};
-use crate::cli::{ExportFormArg, TapeExportArgs};
+use crate::cli::TapeExportArgs;
 use crate::commands::output::{check_out, progress, watch, write_out};
 use crate::envelope::SessionId;
 use crate::exit::{self, ExitError};
@@ -24,16 +24,7 @@ pub(super) fn run(shelf: &TapeShelf, args: &TapeExportArgs) -> Result<ExitCode, 
     for trouble in tape.troubles() {
         exit::print_stderr(&format!("tapline: {}: {trouble}", path.display()));
     }
-    let form = match args.format {
-        ExportFormArg::Har => TapeForm::Har,
-        ExportFormArg::Curl => TapeForm::Curl,
-        ExportFormArg::Jsonl => TapeForm::Jsonl,
-        ExportFormArg::Markdown => TapeForm::Markdown,
-        ExportFormArg::Html => TapeForm::Html,
-        ExportFormArg::Pytest => TapeForm::Pytest,
-        ExportFormArg::Vitest => TapeForm::Vitest,
-        ExportFormArg::Rust => TapeForm::Rust,
-    };
+    let form = args.format;
     choose_session(&mut tape, args.session.as_deref(), form).map_err(ExitError::usage)?;
     let bar = if args.out.is_some() { progress("writing") } else { ProgressBar::hidden() };
     let name = short_name(&path);

@@ -148,11 +148,10 @@ impl PlayForm {
             }
             PlayField::Failure => choices.stops_at_failure = !choices.stops_at_failure,
             PlayField::Order => {
-                choices.order = turned(&[MockOrder::Session, MockOrder::Any, MockOrder::Strict], choices.order, by);
+                choices.order = turned(&MockOrder::ALL, choices.order, by);
             }
             PlayField::Repeats => {
-                choices.repeats =
-                    turned(&[MockRepeats::Last, MockRepeats::Loop, MockRepeats::Next], choices.repeats, by);
+                choices.repeats = turned(&MockRepeats::ALL, choices.repeats, by);
             }
             PlayField::Miss => choices.tells_nearest = !choices.tells_nearest,
             PlayField::Ignore => {}
