@@ -57,17 +57,23 @@ impl RecordedCalls {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read(path: &Path, watch: &ReadWatch<'_>) -> Result<Option<Self>, TapeError> {
-        let (mut calls, mut replies) = (Vec::new(), Vec::new());
+        let (mut calls, mut replies) = (Vec::<RecordedCall>::new(), Vec::new());
         let keep = |envelope: Envelope, place| part_of_call(&envelope, place);
         let tape = StoredTape::read(path, STRETCH, watch, &keep, |(call, reply)| {
             calls.extend(call);
-            replies.extend(reply);
+            // As a rule the numbers go up; of several replies to one request the last counts.
+            let place = |to: Seq| calls.binary_search_by_key(&to, |call| call.seq).ok();
+            match reply.map(|(to, reply): (Seq, CallReply)| (place(to), to, reply)) {
+                Some((Some(place), _, reply)) => calls[place].reply = Some(reply),
+                Some((None, to, reply)) => replies.push((to, reply)),
+                None => {}
+            }
         })?;
         let Some(tape) = tape else { return Ok(None) };
         calls.retain(|call: &RecordedCall| !(call.is_ours && tape.about.is_told_again(call.seq)));
-        // Of several replies to one request the last counts.
+        // Those of requests that were held, and stand behind later ones.
         replies.sort_by_key(|(seq, _)| *seq);
-        for call in &mut calls {
+        for call in calls.iter_mut().filter(|call| call.reply.is_none()) {
             let behind = replies.partition_point(|(seq, _): &(Seq, CallReply)| *seq <= call.seq);
             let last = replies[..behind].last().filter(|(seq, _)| *seq == call.seq);
             call.reply = last.map(|(_, reply)| reply.clone());
