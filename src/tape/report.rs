@@ -28,6 +28,8 @@ const SUBJECT: usize = 32;
 
 /// So many steps that have ended wait for one that has not: calls overlap, and a report is read in order.
 const MOST_WAITING: usize = 256;
+/// Steps that are test cases of their own; as many more where they fail.
+const MOST_CASES: usize = 100_000;
 
 /// What a report is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct ReportStream {
     /// The step that is to be written next.
     next: usize,
     cases: Vec<TestCase>,
+    /// Steps that are no test cases of their own.
+    unlisted: ReplaySummary,
     begun: bool,
     /// The tape that is played, where there are several.
     tape: Option<String>,
@@ -92,6 +96,7 @@ impl ReportStream {
             waiting: BTreeMap::new(),
             next: 1,
             cases: Vec::new(),
+            unlisted: ReplaySummary::default(),
             begun: false,
             tape: None,
             warnings: Vec::new(),
@@ -229,6 +234,7 @@ impl ReportStream {
             ReportForm::Junit => {
                 let mut suite = TestSuite::new(self.tape.as_deref().map_or("tapline replay".into(), sanitize));
                 suite.set_time(Duration::from_micros(summary.took)).add_test_cases(std::mem::take(&mut self.cases));
+                suite.add_test_cases(unlisted_cases(&std::mem::take(&mut self.unlisted)));
                 suite.add_test_cases(self.error.take().map(|why| unplayed_case(&why)));
                 if !self.warnings.is_empty() {
                     let lines: Vec<_> =
@@ -249,9 +255,23 @@ impl ReportStream {
                 out.push_str(if self.begun { "    " } else { "\n    " });
                 out.push_str(&harmless_json(&serde_json::to_string(step).expect("all keys are strings")));
             }
-            ReportForm::Junit => self.cases.push(test_case(step)),
+            ReportForm::Junit => self.add_case(step),
         }
         self.begun = true;
+    }
+
+    /// Takes a step into what CI is told, which is read as a whole: of a tape of millions the first, and as many more that failed.
+    fn add_case(&mut self, step: &StepReport) {
+        let (is_failure, most) = (step.verdict == StepVerdict::Fail, MOST_CASES);
+        if self.cases.len() < if is_failure { 2 * most } else { most } {
+            return self.cases.push(test_case(step));
+        }
+        let count = match step.verdict {
+            StepVerdict::Pass => &mut self.unlisted.passed,
+            StepVerdict::Fail => &mut self.unlisted.failed,
+            StepVerdict::Skip => &mut self.unlisted.skipped,
+        };
+        *count += 1;
     }
 
     /// What else is said of a tape, where there is anything.
@@ -401,6 +421,21 @@ fn junit(suites: Vec<TestSuite>, summary: &ReplaySummary) -> String {
     report.to_string().expect("a string takes everything")
 }
 
+/// What CI is told of steps that are no test cases of their own.
+fn unlisted_cases(steps: &ReplaySummary) -> impl Iterator<Item = TestCase> {
+    let failed = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    let all = [
+        (steps.passed, "passed", TestCaseStatus::success()),
+        (steps.failed, "failed", failed),
+        (steps.skipped, "were skipped", TestCaseStatus::skipped()),
+    ];
+    all.into_iter().filter(|(count, ..)| *count > 0).map(|(count, what, status)| {
+        let mut case = TestCase::new(format!("{} more {what}", counted(count, "step")), status);
+        case.set_classname("steps").set_time(Duration::ZERO);
+        case
+    })
+}
+
 /// What CI is told of a tape that could not be played.
 fn unplayed_case(why: &str) -> TestCase {
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
@@ -540,6 +575,22 @@ mod tests {
             </testsuite>
         </testsuites>
         "#);
+    }
+
+    #[test]
+    fn junit_of_very_many_steps_has_the_first_and_what_failed() {
+        let mut stream = ReportStream::new(ReportForm::Junit);
+        for at in 1..=MOST_CASES + 5 {
+            let verdict = if at == MOST_CASES + 2 { StepVerdict::Fail } else { StepVerdict::Pass };
+            stream.step(step(at, verdict, None, None));
+        }
+        let text = stream.end(&ReplaySummary::default());
+        let end: Vec<_> = text.lines().rev().skip(2).take(3).map(str::trim).collect();
+        assert!(text.contains(&format!("tests=\"{}\" skipped=\"0\" failures=\"1\"", MOST_CASES + 2)), "{end:?}");
+        assert!(
+            end[0].contains("4 steps more passed") && text.contains(&format!("name=\"{} ", MOST_CASES + 2)),
+            "{end:?}"
+        );
     }
 
     #[test]
