@@ -3,7 +3,7 @@
 //   exports.mjs [--tapline FILE] [--dir DIR] [--only TEXT]
 //
 // - Tests of pytest, vitest and Rust, made from recordings of real servers, pass against these servers.
-// - HAR is valid for har-validator (npm) and is read by haralyzer (PyPI).
+// - HAR is valid for har-validator (npm), is read by haralyzer (PyPI), and opens in the Network panel of Chromium's DevTools.
 // - The page is opened in a headless Chromium: every message is there, search and drawings work, nothing is fetched. So are those of a replay and of a comparison.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
@@ -276,6 +276,28 @@ async function diffPage(browser, { demo, tape, said }) {
   await page.close();
 }
 
+/** A tape as HAR in the Network panel: DevTools are a page of the browser's own, which is asked to load the file as its button does. */
+async function inDevTools(browser, name, file) {
+  const { host } = new URL(browser.wsEndpoint()), text = readFileSync(file, "utf8");
+  const inspected = await (await fetch(`http://${host}/json/new?about:blank`, { method: "PUT" })).json();
+  const page = await browser.newPage(), wrong = [];
+  page.on("pageerror", (error) => wrong.push(`error: ${error}`));
+  await page.goto(`http://${host}/devtools/inspector.html?ws=${host}/devtools/page/${inspected.id}&panel=network`);
+  await page.waitForSelector(".root-view");
+  const loaded = await page.evaluate(async (text) => {
+    const part = (path) => import(`${location.origin}/devtools/${path}`);
+    const [{ NetworkPanel }, { ViewManager }, { NetworkLog }] = await Promise.all(["panels/network/network.js", "ui/legacy/legacy.js", "models/logs/logs.js"].map(part));
+    await ViewManager.ViewManager.instance().showView("network");
+    await NetworkPanel.NetworkPanel.instance().networkLogView.onLoadFromFile(new File([text], "tape.har"));
+    const of = async (request) => [request.requestMethod, request.url(), request.statusCode, (await request.requestContentData()).text ?? "", await request.requestFormData()];
+    return Promise.all(NetworkLog.NetworkLog.instance().requests().map(of));
+  }, text);
+  const wanted = JSON.parse(text).log.entries.map(({ request, response }) => [request.method, request.url, response.status, response.content.text ?? "", request.postData?.text ?? null]);
+  if (JSON.stringify(loaded) !== JSON.stringify(wanted)) wrong.push(`${JSON.stringify(loaded, null, 1)}\nin place of\n${JSON.stringify(wanted, null, 1)}`);
+  check(`${name}: HAR, in Chromium's DevTools`, wrong.join("\n") || undefined);
+  await page.close();
+}
+
 /** A page of many messages: the first two thousand at first, and the others when they are asked for. */
 async function longPage(browser) {
   const tape = join(PLACE, "long.tape.jsonl"), [head] = readFileSync(join(ROOT, "tapes/demo.tape.jsonl"), "utf8").split("\n");
@@ -296,7 +318,7 @@ async function pages(tapes) {
   if (!CHROMIUM) throw new Error("no Chromium: install one, or say where it is with CHROMIUM");
   const load = createRequire(join(PLACE, "package.json"));
   const { default: puppeteer } = await import(pathToFileURL(load.resolve("puppeteer-core")));
-  const browser = await puppeteer.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  const browser = await puppeteer.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--remote-allow-origins=*"] });
   for (const [name, tape] of tapes) {
     const file = exported(tape, "html", join(PLACE, `${name}.html`));
     const [page, wrong] = await opened(browser, file);
@@ -314,6 +336,7 @@ async function pages(tapes) {
     }
     check(`${name}: page in Chromium`, wrong.join("\n") || undefined);
     await page.close();
+    await inDevTools(browser, name, exported(tape, "har", join(PLACE, `${name}.har`)));
   }
   await longPage(browser);
   const changed = changedDemo();
