@@ -16,7 +16,7 @@ from pathlib import Path
 import boto3
 from moto.server import ThreadedMotoServer
 
-from stores import DEMO, ROOT, TAPE, TAPLINE, Door, broken_off, check, done, environment, forgotten, kept_or_replaced, one_line, run, serve
+from stores import DEMO, ROOT, TAPE, TAPLINE, Door, broken_off, came_late, check, done, environment, forgotten, kept_or_replaced, one_line, run, serve
 
 
 class Folder(http.server.SimpleHTTPRequestHandler):
@@ -107,6 +107,10 @@ with tempfile.TemporaryDirectory() as home:
     forgotten(env, door, tape, "s3://tapes/again/", "none", lambda: content("again/large.tape.jsonl"))
 
     kept_or_replaced(env, "s3://tapes/kept/", lambda: content("kept/demo.tape.jsonl"), lambda body: s3.put_object(Bucket="tapes", Key="kept/demo.tape.jsonl", Body=body))
+
+    for late in (TAPE, tape):
+        key = f"late/{late.name}"
+        came_late(env, door, late, "s3://tapes/late/", lambda: content(key), lambda body: s3.put_object(Bucket="tapes", Key=key, Body=body))
 
     # Refused.
     one_line("a bucket that is not there is said", tapline("tape", "upload", TAPE, "--to", "s3://none/"), "NoSuchBucket", "`none`")

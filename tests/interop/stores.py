@@ -47,15 +47,19 @@ def large(path):
 
 
 class Door(http.server.BaseHTTPRequestHandler):
-    """In front of a store: counts the parts that pass, lets none through after so many, and nobody with another token than is asked for."""
+    """In front of a store: counts the parts that pass, lets none through after so many, and nobody with another token than is asked for.
+    `late`: whoever looks first is told that nothing is there, as it was before another wrote."""
 
     protocol_version = "HTTP/1.1"
-    store, parts, most, token = None, 0, None, None
+    store, parts, most, token, late = None, 0, None, None, False
 
     def relay(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if Door.token and self.headers.get("authorization") != Door.token:
             return self.refuse(401)
+        if Door.late and self.command == "HEAD":
+            Door.late = False
+            return self.refuse(404)
         if re.search(r"partNumber=|comp=block(&|$)", self.path):
             Door.parts += 1
             if Door.most is not None and Door.parts > Door.most:
@@ -128,6 +132,15 @@ def kept_or_replaced(env, to, content, put):
     check("and stays as it is", refused.returncode == 1 and content() == b"somebody's", refused)
     replaced = run(env, "tape", "upload", TAPE, "--to", to, "--overwrite")
     check("and is replaced with `--overwrite`", replaced.returncode == 0 and content() == TAPE.read_bytes(), replaced)
+
+
+def came_late(env, door, tape, to, content, put):
+    """Another has written under the name between looking and writing there; `tape`: a small one or a large one."""
+    put(b"somebody's")
+    Door.late, Door.most = True, None
+    refused = run(env | door, "tape", "upload", tape, "--to", to)
+    one_line(f"{tape.name}: the store refuses what another was faster to write", refused, "is there already", "--overwrite")
+    check("and that stays as it is", refused.returncode == 1 and not Door.late and content() == b"somebody's", refused)
 
 
 def one_line(what, ran, *words):
