@@ -440,14 +440,23 @@ async fn play_once(
         let verdict = update(&path, &replies, &summary)?;
         return Ok((summary, verdict));
     }
-    if is_damaged && summary.failed == 0 {
+    let verdict = if is_damaged { of_damaged(&path, &summary) } else { verdict_of(is_good(&summary)) };
+    Ok((summary, verdict))
+}
+
+fn is_good(summary: &ReplaySummary) -> bool {
+    summary.failed == 0 && summary.passed > 0
+}
+
+/// What stands on lines that cannot be read is not tested.
+fn of_damaged(path: &Path, summary: &ReplaySummary) -> ReplayVerdict {
+    if is_good(summary) {
         let path = path.display();
         print_stderr(&format!(
             "tapline: {path}: what is on the lines that cannot be read was not played: it has not passed"
         ));
     }
-    let is_good = summary.failed == 0 && summary.passed > 0 && !is_damaged;
-    Ok((summary, verdict_of(is_good)))
+    ReplayVerdict::Failed
 }
 
 /// Has the tape take over what differs. What could not be compared at all stays a failure.

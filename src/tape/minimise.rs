@@ -21,6 +21,7 @@ use super::format::{Mark, TapeError, TapeOutputError};
 use super::play::{PlayableTape, PlayedPart};
 use super::read::{ReadWatch, STRETCH, StoredTape};
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
+use crate::event::TapeSeam;
 use crate::json::splice::{JsonPointer, PatchStep, patch};
 use crate::mcp::meta;
 use crate::message::{Kind, Message};
@@ -252,13 +253,8 @@ impl ReducedTape {
             at = envelope.at;
             kept.extend(Some(envelope.seq).filter(|seq| self.is_kept(place) && hung_up.contains(seq)));
             while let Some(seam) = seams.next_if(|seam| seam.after < envelope.seq) {
-                let (after, text) = (Some(seam.after), seam.text.clone());
                 let is_rewind = rewinds.next_if(|rewind| **rewind == seam.after).is_some();
-                lines.write(&if is_rewind {
-                    Mark::Rewind { at, after, text }
-                } else {
-                    Mark::Seam { at, after, text }
-                })?;
+                lines.write(&seam_mark(seam, is_rewind, at))?;
             }
             for hang_up in std::iter::from_fn(|| hang_ups.next_if(|it| it.at < at)).filter(|it| kept.contains(&it.seq))
             {
@@ -276,6 +272,11 @@ impl ReducedTape {
         let seal = lines.sums.seal();
         lines.write(&Mark::Seal(seal))
     }
+}
+
+fn seam_mark(seam: &TapeSeam, is_rewind: bool, at: u64) -> Mark {
+    let (after, text) = (Some(seam.after), seam.text.clone());
+    if is_rewind { Mark::Rewind { at, after, text } } else { Mark::Seam { at, after, text } }
 }
 
 /// Lines of a tape that is written.

@@ -232,19 +232,22 @@ impl ReportStream {
                 format!("{out}{begin}\n  ],\n{members}  \"summary\": {summary}\n}}{end}")
             }
             ReportForm::Junit => {
-                let mut suite = TestSuite::new(self.tape.as_deref().map_or("tapline replay".into(), sanitize));
-                suite.set_time(Duration::from_micros(summary.took)).add_test_cases(std::mem::take(&mut self.cases));
-                suite.add_test_cases(unlisted_cases(&std::mem::take(&mut self.unlisted)));
-                suite.add_test_cases(self.error.take().map(|why| unplayed_case(&why)));
-                if !self.warnings.is_empty() {
-                    let lines: Vec<_> =
-                        self.warnings.drain(..).map(|it| format!("warning: {}", sanitize(&it))).collect();
-                    suite.set_system_err(lines.join("\n"));
-                }
-                self.suites.push(suite);
+                self.end_suite(summary);
                 out
             }
         }
+    }
+
+    fn end_suite(&mut self, summary: &ReplaySummary) {
+        let mut suite = TestSuite::new(self.tape.as_deref().map_or("tapline replay".into(), sanitize));
+        suite.set_time(Duration::from_micros(summary.took)).add_test_cases(std::mem::take(&mut self.cases));
+        suite.add_test_cases(unlisted_cases(&std::mem::take(&mut self.unlisted)));
+        suite.add_test_cases(self.error.take().map(|why| unplayed_case(&why)));
+        if !self.warnings.is_empty() {
+            let lines: Vec<_> = self.warnings.drain(..).map(|it| format!("warning: {}", sanitize(&it))).collect();
+            suite.set_system_err(lines.join("\n"));
+        }
+        self.suites.push(suite);
     }
 
     fn write(&mut self, step: &StepReport, out: &mut String) {
