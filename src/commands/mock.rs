@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::client_trials::ClientTrials;
 use super::observe::{observe, report_config, start_core};
 use super::output::check_is_closed;
@@ -115,8 +117,10 @@ fn real_server(args: &MockArgs) -> Result<Option<RealServer>, ExitError> {
 
 impl RealServer {
     fn fallback(&self, args: &MockArgs) -> Result<MockFallback, ExitError> {
-        let table = self.0.clone();
+        let (table, runtime) = (self.0.clone(), Handle::current());
         let open: OpenUpstream = Box::new(move || {
+            // Whoever asks does so on a thread of the front door, which ends before the real server is let go of.
+            let _here = runtime.enter();
             let connection = table.open(Via::Http, Origin::Client, Some(Author::Tapline))?;
             Ok(Arc::new(connection))
         });

@@ -232,6 +232,19 @@ fn mock_asks_a_real_server_what_is_on_no_tape_and_extends_it() {
     assert_eq!(Tape::read(&tape).unwrap().problems, []);
 }
 
+#[tokio::test]
+async fn mock_ends_with_a_real_server_that_was_asked() {
+    let server = [env!("CARGO_BIN_EXE_tapline"), "__demo-server"];
+    let mut mock = Binary::mock(&[&[DEMO, "--no-record", "--"], &server[..]].concat()).await;
+    let mut client = mock.client().await;
+    client.initialize().await;
+    let response = client.call(unrecorded().to_string()).await;
+    assert!(response.json()["result"].is_object(), "{response:?}");
+    mock.signal("TERM");
+    mock.line_with("tapline: mock: ").await;
+    assert_eq!(mock.end_unread().await.code(), Some(143));
+}
+
 #[test]
 fn mock_names_a_real_server_that_cannot_be_asked() {
     let place = TempDir::new().unwrap();
