@@ -464,6 +464,21 @@ fn tape_packed_is_signed_where_it_lies() {
     }
 }
 
+#[test]
+fn tape_that_loses_its_signature_says_so() {
+    let (dir, path) = sealed();
+    let [private, _] = keys(dir.path(), "mine");
+    let name = path.to_str().unwrap();
+    let told = |said: &str| said.contains("its signature is gone, as its lines are others: `tapline tape sign`");
+    assert!(!told(&tape(&["note", name, "not signed yet"]).2));
+    for change in [&["note", name, "seen"][..], &["redact", name, "--in-place"]] {
+        assert_eq!(tape(&["sign", name, "--key", &private]).0, 0);
+        let (status, _, said) = tape(change);
+        assert!(status == 0 && told(&said), "{said}");
+        assert!(!tape(&["verify", name]).1.contains("signed with"));
+    }
+}
+
 /// As a person does who wants it to look unchanged.
 fn seal_again(path: &Path, text: &str) {
     let is_message =

@@ -158,6 +158,7 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
         regexes: args.regex.clone(),
         entropy: args.entropy,
     };
+    let was_signed = care::is_signed(&path).unwrap_or(false);
     let bar = progress("writing the tape");
     let redacted = care::redact(&path, &to, rules, &watch(&bar));
     bar.finish_and_clear();
@@ -165,6 +166,7 @@ pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCod
     for why in &unread {
         exit::print_error(&format!("{}: {why}; no secret was looked for there", path.display()));
     }
+    tell_unsigned(&to, was_signed);
     print(&format!(
         "{}  {} replaced; look through it before you share it\n",
         sanitize(&to.display().to_string()),
@@ -190,8 +192,20 @@ fn place_of_redacted(tape: &Path, out: Option<&Path>) -> Result<PathBuf, ExitErr
 
 pub(super) fn note(shelf: &TapeShelf, given: &Path, text: &str) -> Result<ExitCode, ExitError> {
     let path = closed(shelf, given)?;
+    let was_signed = care::is_signed(&path).unwrap_or(false);
     care::append_note(&path, text)?;
+    tell_unsigned(&path, was_signed);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever has signed a tape has signed these bytes, and no others.
+fn tell_unsigned(tape: &Path, was_signed: bool) {
+    if was_signed && !care::is_signed(tape).unwrap_or(false) {
+        let name = tape.display();
+        exit::print_error(&format!(
+            "{name}: its signature is gone, as its lines are others: `tapline tape sign` signs it anew"
+        ));
+    }
 }
 
 pub(super) fn rename(shelf: &TapeShelf, given: &Path, name: &str) -> Result<ExitCode, ExitError> {

@@ -21,6 +21,6 @@ pub use rewrite::{
     LineChange, Packing, Sealing, annotate, append_note, check_free, pack, packing_of, redact, renamed, rewrite, tend,
 };
 pub(super) use seal::LineSums;
-pub use signature::{SealSigner, SealVerifier, sign};
+pub use signature::{SealSigner, SealVerifier, is_signed, sign};
 pub use summary::TapeSummary;
 pub use verify::{TapeFault, Verification, verify};

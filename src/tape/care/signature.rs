@@ -28,6 +28,22 @@ pub struct SealSigner(Ed25519KeyPair);
 /// A public key.
 pub struct SealVerifier(Vec<u8>);
 
+/// Whether somebody has signed a tape.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn is_signed(path: &Path) -> io::Result<bool> {
+    let mut lines = BufReader::new(TapeBytes::open(path)?);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if line.starts_with(SIGNATURE) {
+            return Ok(true);
+        }
+        line.clear();
+    }
+    Ok(false)
+}
+
 impl SealSigner {
     /// # Errors
     /// Where the text is no private key.
