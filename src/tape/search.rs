@@ -41,8 +41,8 @@ pub enum SearchEvent {
         tape: PathBuf,
         lines: DamagedLines,
     },
-    /// A tape was gone through; how large it is on the disk.
-    Done {
+    /// So many more bytes on the disk were gone through, of whichever tape.
+    Read {
         bytes: u64,
     },
 }
@@ -86,7 +86,7 @@ impl fmt::Display for DamagedLines {
     }
 }
 
-/// Searches tapes on as many threads as there are cores. Dropping the receiver ends it.
+/// Searches tapes on as many threads as there are cores. Dropping the receiver ends it, also within a tape where nothing is found.
 pub fn search(tapes: Vec<PathBuf>, filter: Filter) -> Receiver<SearchEvent> {
     let (found, events) = bounded(WAITING);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(tapes.len()).max(1);
@@ -114,15 +114,16 @@ pub fn search(tapes: Vec<PathBuf>, filter: Filter) -> Receiver<SearchEvent> {
 
 /// Goes through one tape; `false` where the receiver was dropped.
 fn search_tape(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) -> bool) -> bool {
-    let mut damaged = DamagedLines::default();
+    let (mut damaged, mut read) = (DamagedLines::default(), 0);
     let found = match TapeContext::is_needed(filter) {
         true => search_whole(path, filter, &mut damaged, send),
-        false => search_lines(path, filter, &mut damaged, send),
+        false => search_lines(path, filter, &mut damaged, &mut read, send),
     };
     let is_heard = found.unwrap_or_else(|error| send(SearchEvent::Unread { why: error.to_string() }));
     let is_heard =
         is_heard && (damaged.is_none() || send(SearchEvent::Damaged { tape: path.to_owned(), lines: damaged }));
-    is_heard && send(SearchEvent::Done { bytes: std::fs::metadata(path).map_or(0, |it| it.len()) })
+    let length = std::fs::metadata(path).map_or(0, |it| it.len());
+    is_heard && send(SearchEvent::Read { bytes: length.saturating_sub(read) })
 }
 
 /// Asks every message, with all that the tape knows.
@@ -152,11 +153,12 @@ fn search_whole(
     Ok(true)
 }
 
-/// Parses those lines alone that may match.
+/// Parses those lines alone that may match. `read`: how far it is, in bytes on the disk.
 fn search_lines(
     path: &Path,
     filter: &Filter,
     damaged: &mut DamagedLines,
+    read: &mut u64,
     send: &mut dyn FnMut(SearchEvent) -> bool,
 ) -> Result<bool, TapeError> {
     let entries = TapeReader::open(path)?;
@@ -164,6 +166,7 @@ fn search_lines(
     let session = entries.header().session(None);
     let (word, now) = (filter.needed_word(), Timestamp::now());
     let scan = LineScan { word, filter, session: &session, now };
+    let place = entries.place_in_file().map_err(|error| TapeError::unread(path, error))?;
     let mut stretches = entries.into_stretches(STRETCH);
     let mut before = 1;
     loop {
@@ -184,6 +187,12 @@ fn search_lines(
             }
             damaged.append(part.damaged, before);
             before += part.lines;
+        }
+        // A tape may be larger than anyone waits for: how far it is, and whether anybody listens still.
+        let bytes = place.bytes().saturating_sub(*read);
+        *read += bytes;
+        if !send(SearchEvent::Read { bytes }) {
+            return Ok(false);
         }
     }
 }
@@ -263,9 +272,33 @@ mod tests {
             SearchEvent::Found { line, .. } => Some(line),
             SearchEvent::Unread { why } => panic!("{why}"),
             SearchEvent::Damaged { lines, .. } => panic!("{lines}"),
-            SearchEvent::Done { .. } => None,
+            SearchEvent::Read { .. } => None,
         };
         events.into_iter().filter_map(line).collect()
+    }
+
+    #[test]
+    fn search_of_a_long_tape_says_how_far_it_is_and_ends_where_nobody_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.tape.jsonl");
+        let line = r#"{"seq":1,"at":1,"dir":"s2c","via":"stdio","msg":{"jsonrpc":"2.0","id":1,"result":{}}}"#;
+        // More than is read ahead.
+        std::fs::write(&path, format!("{HEADER}\n{}", format!("{line}\n").repeat(20_000))).unwrap();
+        let filter = Filter::parse("~b nowhere").unwrap();
+        let mut told = Vec::new();
+        let is_heard = search_tape(&path, &filter, &mut |event| {
+            let SearchEvent::Read { bytes } = event else { panic!("there is nothing to find") };
+            told.push(bytes);
+            true
+        });
+        assert!(is_heard && told.iter().filter(|bytes| **bytes > 0).count() > 2, "{told:?}");
+        assert_eq!(told.iter().sum::<u64>(), std::fs::metadata(&path).unwrap().len());
+        let mut events = 0;
+        assert!(!search_tape(&path, &filter, &mut |_| {
+            events += 1;
+            false
+        }));
+        assert!(events == 1 && told.len() > 1, "it ends with the first stretch: {events}");
     }
 
     fn result(text: &str) -> String {

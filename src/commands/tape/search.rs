@@ -109,7 +109,7 @@ fn show(
                 outcome.is_partial = true;
                 bar.suspend(|| exit::print_error(&format!("{}: {lines}", tape.display())));
             }
-            SearchEvent::Done { bytes } => {
+            SearchEvent::Read { bytes } => {
                 bar.inc(bytes);
                 bar.set_message(format!("{} found", count(outcome.found)));
             }

@@ -58,8 +58,12 @@ pub struct ReadPlace {
 impl ReadPlace {
     /// Tells how far it is, read for the first, second and so on of so many times.
     pub fn tell(&self, watch: &ReadWatch<'_>, time: u64, times: u64) {
-        let place = (&self.file).stream_position().unwrap_or_default();
-        watch(time * self.length + place.min(self.length), times * self.length);
+        watch(time * self.length + self.bytes(), times * self.length);
+    }
+
+    /// Bytes of the file that were read; none of a pipe.
+    pub fn bytes(&self) -> u64 {
+        (&self.file).stream_position().unwrap_or_default().min(self.length)
     }
 }
 
