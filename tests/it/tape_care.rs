@@ -139,6 +139,20 @@ fn tape_replayed_from_a_packed_one_passes() {
 }
 
 #[test]
+fn tape_show_begins_with_who_spoke_and_then_has_every_message() {
+    let (_dir, path) = sealed();
+    let given = path.to_str().unwrap();
+    let (status, said, _) = tape(&["show", given]);
+    // The header was written before the server had said who it is.
+    assert!(!demo().lines().next().unwrap().contains(r#""server":"#), "{said}");
+    let server = said.lines().find(|line| line.starts_with("server"));
+    assert_eq!((status, server), (0, Some("server      tapline-demo 1.0.0")), "{said}");
+    let seqs: Vec<u64> = said.lines().filter_map(|line| line.get(..6)?.trim().parse().ok()).collect();
+    assert_eq!(seqs.len(), demo().matches("{\"seq\":").count(), "{said}");
+    assert!(seqs.is_sorted(), "{seqs:?}");
+}
+
+#[test]
 fn tape_ls_shows_branches_below_what_they_branched_off() {
     let (dir, path) = sealed();
     let text = fs::read_to_string(&path).unwrap();

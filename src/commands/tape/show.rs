@@ -51,7 +51,9 @@ fn show(
     }
     let whole = asks_whole.then(|| TapeContext::read(path, filter, now)).transpose()?;
     let entries = TapeReader::open(path)?;
-    let header = entries.header().clone();
+    let mut header = entries.header().clone();
+    let mut lines = entries.lines();
+    let early = if json { Vec::new() } else { meet_peers(&mut header, &mut lines) };
     let context = whole.unwrap_or_else(|| TapeContext::of_session(header.session(None), now));
     if !json {
         head(path, &header, out)?;
@@ -61,7 +63,7 @@ fn show(
     // one; a tape that comes through a pipe can be read once only.
     let read_all = || check_is_file(path).and_then(|()| read_annotations(path)).map(|it| it.1).unwrap_or_default();
     let annotations = LazyCell::new(read_all);
-    for (line, entry) in entries.lines() {
+    for (line, entry) in early.into_iter().chain(lines) {
         match entry {
             TapeEntry::Message { envelope, .. } => {
                 if !filter.is_none_or(|filter| filter.matches_in(&envelope, &context)) {
@@ -90,6 +92,23 @@ fn show(
     }
     out.flush()?;
     Ok(())
+}
+
+/// So many lines are read for who the peers are: a server says it in its first reply, unless it is asked much before.
+const EARLY: usize = 16;
+
+/// Has the header know who the server is, where one of the first lines says it: a tape is begun before the server has answered.
+/// Returns what was read for that.
+fn meet_peers(header: &mut TapeHeader, lines: &mut impl Iterator<Item = (u64, TapeEntry)>) -> Vec<(u64, TapeEntry)> {
+    let mut early = Vec::new();
+    while header.peers.server.is_none() && early.len() < EARLY {
+        let Some((line, entry)) = lines.next() else { break };
+        if let TapeEntry::Mark(Mark::Peer(peer)) = &entry {
+            header.peers.learn(peer.peers.clone());
+        }
+        early.push((line, entry));
+    }
+    early
 }
 
 /// Says what could not be read where it stands, or, as what reads JSON would stumble over it there, on stderr.
