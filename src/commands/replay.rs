@@ -27,6 +27,7 @@ use crate::filter::Filter;
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
+use crate::json::PathPattern;
 use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
@@ -34,6 +35,7 @@ use crate::screen::Signals;
 use crate::tape::accept::{AcceptedValues, LiveReply, accept};
 use crate::tape::compare::{Rules, Volatile};
 use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, SeqSet, StepGate, TapeSelection, play};
+use crate::tape::read::check_is_file;
 use crate::tape::record::Recorder;
 use crate::tape::redact::RedactRules;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
@@ -84,9 +86,11 @@ struct TapeGroup {
 
 impl TapeGroup {
     /// Reads what is to be played, and says what is not as it should be.
-    fn read(&self, part: &TapeSelection, filter: Option<&Filter>) -> Result<PlayableTape, ExitError> {
+    fn read(&self, ReplayJob { part, filter, options, .. }: &ReplayJob) -> Result<PlayableTape, ExitError> {
+        let filter = filter.as_ref();
         let part = TapeSelection { only: self.chosen(filter)?, ..part.clone() };
-        let tape = read_tapes(&self.paths, &part).map_err(ExitError::usage)?;
+        let mut tape = read_tapes(&self.paths, &part).map_err(ExitError::usage)?;
+        tape.troubles.extend(self.unnamed(&options.rules.only)?);
         for problem in &tape.troubles {
             // Of several, each names its tape.
             let name = if self.paths.len() == 1 { format!("{}: ", self.name()) } else { String::new() };
@@ -110,6 +114,34 @@ impl TapeGroup {
             return Err(ExitError::usage(anyhow::anyhow!(text)));
         }
         Ok(Some(only.into_iter().collect()))
+    }
+
+    /// What is to be said of each path of `--only` that no reply has: where it was mistyped, every step would pass.
+    fn unnamed(&self, only: &[PathPattern]) -> Result<Vec<String>, ExitError> {
+        let mut unnamed = Vec::new();
+        for pattern in only {
+            let text = pattern.to_string();
+            // A first key may stand without its dot here, and not in a filter.
+            let dot = if text.starts_with(['.', '[']) { "" } else { "." };
+            let Ok(has_it) = Filter::parse(&format!("~j {dot}{text}")) else { continue };
+            if !self.has_reply(&has_it)? {
+                unnamed.push(format!(
+                    "`--only {pattern}`: no reply on the tape has it; it counts only where the server has it now"
+                ));
+            }
+        }
+        Ok(unnamed)
+    }
+
+    /// Whether a reply on the tapes matches; of a pipe, which is read once, that is not known.
+    fn has_reply(&self, filter: &Filter) -> Result<bool, ExitError> {
+        for path in self.paths.iter().filter(|path| check_is_file(path).is_ok()) {
+            let tape = TapeContext::read(path, Some(filter), Timestamp::now()).map_err(ExitError::usage)?;
+            if tape.messages().any(|envelope| envelope.reply_to.is_some() && filter.matches(&envelope)) {
+                return Ok(true);
+            }
+        }
+        Ok(!self.paths.iter().all(|path| check_is_file(path).is_ok()))
     }
 
     fn name(&self) -> String {
@@ -226,10 +258,11 @@ impl From<ReplayVerdict> for ExitCode {
 }
 
 /// Plays to the message, and hands the session over.
-async fn hand_over(replay: ReplayJob, target: Target, config: &Config) -> Result<ExitCode, ExitError> {
-    let ReplayJob { tapes, part, filter, options, record, no_redact, control, .. } = replay;
+async fn hand_over(mut replay: ReplayJob, target: Target, config: &Config) -> Result<ExitCode, ExitError> {
+    let tapes = std::mem::take(&mut replay.tapes);
     let group = tapes.first().context("no tape").map_err(ExitError::usage)?;
-    let tape = group.read(&part, filter.as_ref())?;
+    let tape = group.read(&replay)?;
+    let ReplayJob { part, options, record, no_redact, control, .. } = replay;
     let last = group.paths.first().and_then(|path| last_seq(path));
     if let Some((until, last)) = part.until.zip(last).filter(|(until, last)| until > last) {
         let text = format!("{}: `--until {}`: the last message of the tape is {last}", group.name(), until.0);
@@ -249,7 +282,7 @@ async fn play_tapes(
 ) -> Result<ExitCode, ExitError> {
     let groups = std::mem::take(&mut replay.tapes);
     let only = || match &groups[..] {
-        [only] => only.read(&replay.part, replay.filter.as_ref()).map(Some),
+        [only] => only.read(&replay).map(Some),
         _ => Ok(None),
     };
     let (target, only) = match target.and_then(|target| Ok((target, only()?))) {
@@ -298,7 +331,7 @@ async fn play_load(
     }
     let (mut all, mut each, mut text, mut status) = (LoadFigures::new(), Vec::new(), String::new(), ExitCode::SUCCESS);
     for group in groups {
-        let figures = match group.read(&replay.part, replay.filter.as_ref()) {
+        let figures = match group.read(&replay) {
             Ok(tape) => play_many(&tape, table, &replay.options, plan, stop).await.map_err(ExitError::from),
             Err(error) => Err(error),
         };
@@ -376,7 +409,7 @@ async fn play_each(
         if stop.is_cancelled() || total.failed > 0 && replay.options.on_failure == OnFailure::Stop {
             break;
         }
-        let tape = match group.read(&replay.part, replay.filter.as_ref()) {
+        let tape = match group.read(&replay) {
             Ok(tape) => tape,
             Err(error) => {
                 run.begin_tape(&group.name());

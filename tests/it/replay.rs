@@ -181,12 +181,26 @@ fn first_failure_ends_a_fail_fast_replay() {
 fn replies_are_compared_by_shape_or_at_chosen_places() {
     for (options, status) in [
         (&["--match", "shape"][..], 0),
-        (&["--only", ".result.structuredContent.days[*].wind"], 0),
+        (&["--only", ".result.structuredContent.days[*].high"], 0),
         (&["--only", ".result.structuredContent"], 1),
         (&["--match", "exact"], 1),
     ] {
         assert_eq!(report(options, &["--changed"]).0, Some(status), "{options:?}");
     }
+}
+
+#[test]
+fn place_that_no_reply_has_is_told_where_it_alone_counts() {
+    let told = |only: &str| {
+        let options = ["--speed", "max", "--only", only, "--only", ".result.structuredContent.days[*]"];
+        let output = replay(Path::new(TAPE), &options, &demo_server(&[]));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let mistyped = told("result.structuredContnet");
+    assert!(mistyped.contains("`--only result.structuredContnet`: no reply on the tape has it"), "{mistyped}");
+    assert_eq!(mistyped.matches("--only").count(), 1, "{mistyped}");
+    assert_eq!(told("..high"), "");
 }
 
 #[test]
