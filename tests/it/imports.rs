@@ -110,6 +110,22 @@ fn import_of_several_files_goes_on_behind_a_bad_one() {
     assert_eq!(Tape::read(&dir.path().join("mcpsnoop-stdio.tape.jsonl")).unwrap().envelopes.len(), 9);
 }
 
+/// YAML that was cut between two lines is YAML still.
+#[test]
+fn import_says_of_a_transcript_that_it_may_be_cut() {
+    let dir = TempDir::new().unwrap();
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats/mcp-vcr-0.2.2.yaml");
+    let text = std::fs::read_to_string(&whole).unwrap();
+    let cut = dir.path().join("cut.yaml");
+    std::fs::write(&cut, text.split_once("\nmeta:").unwrap().0).unwrap();
+    for (file, is_told) in [(&whole, false), (&cut, true)] {
+        let output =
+            binary::command().args(["tape", "--tapes"]).arg(dir.path()).arg("import").arg(file).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), told.contains("may be cut")), (Some(0), is_told), "{told}");
+    }
+}
+
 /// What a recording does not have is not held against who was recorded: headers that it leaves out, replies, other clients.
 #[test]
 fn lint_of_a_recording_misses_nothing_that_it_cannot_have() {

@@ -51,6 +51,10 @@ pub(super) fn lines(lines: &[&str]) -> ImportedTape {
 pub(super) fn transcript(text: &str) -> Result<ImportedTape, String> {
     let file = yaml::read(text)?;
     let mut tape = begin(&file["meta"]);
+    if file.get("meta").is_none() {
+        // mcp-vcr writes it behind the messages: YAML that is cut between two lines is YAML still.
+        tape.left.push("it has no `meta`, and may be cut: the last message may not be whole".to_owned());
+    }
     for (place, message) in file["messages"].as_array().into_iter().flatten().enumerate() {
         let direction = match message["dir"].as_str() {
             Some("c2s") => Direction::ToServer,
