@@ -77,9 +77,11 @@ A signature is a line behind the seal; what changes the tape later (`redact`, `n
 Examples:
   tapline tape diff before.tape.jsonl after.tape.jsonl
   tapline tape diff before after --ignore '.result.structuredContent.at' --format junit --out diff.xml
+  tapline tape diff before/ after/ --slower-fails     of repeats, such as of `replay --repeat 9 --record before`
 
 Calls are matched by method, name and arguments, not by their place. What changes from run to run (times, ids, ports) counts for nothing. \
-Tools, prompts and templates are compared by name, times, where they differ beyond chance, by the median of five calls or more.
+Tools, prompts and templates are compared by name, times, where they differ beyond chance, by the median of five calls or more. \
+Of a directory, its tapes are taken as repeats of the first: that is compared, and of all of them the times.
 
 Exit status: 0 the same, 1 different, 2 one of them cannot be read, or not all of it: the rest is compared.")]
     Diff(TapeDiffArgs),
@@ -257,10 +259,10 @@ pub enum DiffFormArg {
 
 #[derive(Debug, Args)]
 pub struct TapeDiffArgs {
-    /// The tape that was
+    /// The tape that was, or a directory of tapes that repeat it
     #[arg(value_name = "A")]
     pub left: PathBuf,
-    /// The tape that is
+    /// The tape that is, or such a directory
     #[arg(value_name = "B")]
     pub right: PathBuf,
     /// Path of values not to compare, such as `.result._meta`; repeatable

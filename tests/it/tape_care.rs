@@ -268,6 +268,24 @@ fn tape_diff_and_baseline_end_as_their_help_says() {
     let (status, said, _) = tape(&["diff", left, right, "--format", "junit"]);
     assert!(status == 1 && said.contains("failures=\"1\""), "{said}");
     assert_eq!(tape(&["diff", left, dir.path().join("none").to_str().unwrap()]).0, 2);
+    // Of a directory, each tape is a repeat of the first.
+    let repeats = dir.path().join("repeats");
+    fs::create_dir(&repeats).unwrap();
+    let given = repeats.to_str().unwrap();
+    let (status, _, why) = tape(&["diff", left, given]);
+    assert!(status == 2 && why.contains("there are no tapes in this directory"), "{why}");
+    let slower = text.replace("\"dt\":", "\"dt\":99");
+    for (name, text) in [("a", &text), ("b", &slower), ("c", &slower), ("d", &slower), ("e", &slower), ("f", &slower)] {
+        fs::write(repeats.join(format!("{name}.tape.jsonl")), text).unwrap();
+    }
+    let (status, said, why) = tape(&["diff", left, given]);
+    assert!(status == 0 && said.contains("0 differ"), "{said}");
+    assert!(why.contains("calls are compared in a, times in all 6 tapes"), "{why}");
+    // The directory one is in is no part of a name.
+    let mut here = command();
+    here.current_dir(&repeats).args(["tape", "--tapes"]).arg(dir.path()).args(["diff", ".", left]);
+    let output = here.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     let torn = dir.path().join("torn.tape.jsonl");
     fs::write(&torn, text.replacen("{\"seq\":3,", "{\"seq\"", 1)).unwrap();
     let (status, _, why) = tape(&["diff", left, torn.to_str().unwrap()]);

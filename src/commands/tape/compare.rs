@@ -1,12 +1,12 @@
 //! `tapline tape diff` and `tapline tape baseline`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::shelf::{TapeShelf, short_name};
+use super::shelf::{TapeShelf, short_name, tapes_in};
 use crate::cli::{BaselineFormArg, DiffFormArg, TapeBaselineArgs, TapeDiffArgs};
 use crate::commands::help::print;
 use crate::commands::output::{check_out, progress, watch, write_out};
@@ -14,6 +14,7 @@ use crate::event::{ChangeKind, DefinitionChange};
 use crate::exit::{ExitError, print_stderr};
 use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::diff::{self, Definitions, DiffForm, DiffedTapes, RecordedCalls};
+use crate::tape::read::ReadWatch;
 use crate::text::{counted, sanitize};
 
 fn form(form: DiffFormArg) -> DiffForm {
@@ -45,17 +46,22 @@ fn baseline_form(form: BaselineFormArg) -> Option<DiffForm> {
 const REPORT: &str = "the report to ";
 
 pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, ExitError> {
-    let paths = [shelf.find(&args.left)?, shelf.find(&args.right)?];
-    check_out(args.out.as_deref(), REPORT, &[&paths[0], &paths[1]])?;
+    let sides = [DiffSide::find(shelf, &args.left)?, DiffSide::find(shelf, &args.right)?];
+    let paths: Vec<_> = sides.iter().flat_map(|side| &side.tapes).map(PathBuf::as_path).collect();
+    check_out(args.out.as_deref(), REPORT, &paths)?;
     let bar = progress("reading the tapes");
-    let both = diff::read_both(&paths, &watch(&bar)).map_err(ExitError::usage)?.expect("nothing stops it");
-    let names = paths.each_ref().map(|path| short_name(path));
-    for (name, calls) in names.iter().zip(&both) {
+    let mut is_damaged = false;
+    let mut tell = |path: &Path, calls: &RecordedCalls| {
         let troubles = calls.tape.troubles().into_iter();
-        let told = troubles.map(|why| format!("tapline: {}: {why}; that was not compared", sanitize(name)));
+        let told =
+            troubles.map(|why| format!("tapline: {}: {why}; that was not compared", sanitize(&short_name(path))));
         told.for_each(|text| bar.suspend(|| print_stderr(&text)));
-    }
-    let is_damaged = both.iter().any(|calls| calls.tape.is_damaged());
+        is_damaged |= calls.tape.is_damaged();
+    };
+    let [left, right] = sides.each_ref().map(|side| side.read(&watch(&bar), &mut tell));
+    let both = [left?, right?];
+    sides.iter().filter_map(DiffSide::note).for_each(|text| bar.suspend(|| print_stderr(&text)));
+    let names = sides.map(|side| side.name);
     bar.set_message("comparing");
     let found = DiffedTapes::compare(both, args.ignore.clone(), &watch(&bar)).map_err(ExitError::usage)?;
     bar.finish_and_clear();
@@ -65,6 +71,52 @@ pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, E
         diff::render(&found, names.each_ref().map(String::as_str), form(args.format), out)
     })?;
     Ok(status(found.differs(), is_damaged))
+}
+
+/// What stands on one side of a comparison.
+struct DiffSide {
+    name: String,
+    /// The tape whose calls are compared, and those that repeat it.
+    tapes: Vec<PathBuf>,
+}
+
+impl DiffSide {
+    /// A tape, or the tapes of a directory.
+    fn find(shelf: &TapeShelf, given: &Path) -> Result<Self, ExitError> {
+        let found = shelf.find(given)?;
+        let tapes = if found.is_dir() { tapes_in(&found)? } else { vec![found.clone()] };
+        if tapes.is_empty() {
+            return Err(ExitError::usage(anyhow!("{}: there are no tapes in this directory", found.display())));
+        }
+        let name = if found.is_dir() { found.display().to_string() } else { short_name(&found) };
+        Ok(Self { name, tapes })
+    }
+
+    /// The calls of the first, and how long those of all took. `tell` hears of each that was read.
+    fn read(
+        &self,
+        watch: &ReadWatch<'_>,
+        tell: &mut impl FnMut(&Path, &RecordedCalls),
+    ) -> Result<RecordedCalls, ExitError> {
+        let mut read = |path: &Path| {
+            let calls = RecordedCalls::read(path, watch).map_err(ExitError::usage)?.expect("nothing stops it");
+            tell(path, &calls);
+            Ok::<_, ExitError>(calls)
+        };
+        let (first, repeats) = self.tapes.split_first().expect("a side without a tape is none");
+        let mut calls = read(first)?;
+        for repeat in repeats {
+            calls.repeat(&read(repeat)?);
+        }
+        Ok(calls)
+    }
+
+    /// What counts of several tapes, for people.
+    fn note(&self) -> Option<String> {
+        let [first, _, ..] = &self.tapes[..] else { return None };
+        let (name, first, all) = (sanitize(&self.name), short_name(first), self.tapes.len());
+        Some(format!("tapline: {name}: calls are compared in {}, times in all {all} tapes", sanitize(&first)))
+    }
 }
 
 /// What was on lines that cannot be read is not known: it may be all that differs, or more may.

@@ -70,7 +70,7 @@ impl TapeShelf {
         if given.exists() && !is_dir {
             return Ok(Some(given.to_owned()));
         }
-        let part = given.to_str().filter(|part| !part.contains('/') && !part.is_empty());
+        let part = given.to_str().filter(|part| !part.contains('/') && !matches!(*part, "" | "." | ".."));
         if part.is_some() {
             self.check_read()?;
         }

@@ -49,6 +49,8 @@ pub(super) struct CallReply {
 pub struct RecordedCalls {
     pub tape: StoredTape,
     pub(super) calls: Vec<RecordedCall>,
+    /// How long calls took on the tapes that repeat this one, by their titles.
+    pub(super) repeated: Vec<(TextSum, u64)>,
 }
 
 impl RecordedCalls {
@@ -78,7 +80,17 @@ impl RecordedCalls {
             let last = replies[..behind].last().filter(|(seq, _)| *seq == call.seq);
             call.reply = last.map(|(_, reply)| reply.clone());
         }
-        Ok(Some(Self { tape, calls }))
+        Ok(Some(Self { tape, calls, repeated: Vec::new() }))
+    }
+
+    /// Takes in how long the calls of a tape took that repeats this one: a tool that each calls once is judged by all of them.
+    pub fn repeat(&mut self, other: &Self) {
+        self.repeated.extend(other.times());
+    }
+
+    /// How long each call took that was answered.
+    pub(super) fn times(&self) -> impl Iterator<Item = (TextSum, u64)> {
+        self.calls.iter().filter_map(|call| Some((call.title, call.reply.as_ref()?.took)))
     }
 
     pub(super) fn request(&self, call: &RecordedCall) -> Result<Envelope, TapeError> {

@@ -22,7 +22,7 @@ mod render;
 mod tests;
 mod timing;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use self::calls::RecordedCalls;
 use self::calls::{CallPair, CallReply, RecordedCall, arguments, pairs};
@@ -101,11 +101,8 @@ impl ComparedPair {
 ///
 /// # Errors
 /// Where one cannot be read at all, is no tape, or is one of a newer format.
-pub fn read_both<P: AsRef<Path>>(
-    tapes: &[P; 2],
-    watch: &ReadWatch<'_>,
-) -> Result<Option<[RecordedCalls; 2]>, TapeError> {
-    let [left, right] = tapes.each_ref().map(|path| RecordedCalls::read(path.as_ref(), watch));
+fn read_both(tapes: &[PathBuf; 2], watch: &ReadWatch<'_>) -> Result<Option<[RecordedCalls; 2]>, TapeError> {
+    let [left, right] = tapes.each_ref().map(|path| RecordedCalls::read(path, watch));
     let (left, right) = (left?, right?);
     Ok(left.zip(right).map(|(left, right)| [left, right]))
 }

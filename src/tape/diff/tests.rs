@@ -211,6 +211,26 @@ fn timing_tells_slower_and_faster_beyond_chance() {
 }
 
 #[test]
+fn timing_is_judged_over_tapes_that_repeat_one() {
+    let repeated = |times: &[u64], more: &str| {
+        let mut tapes = times.iter().map(|took| tape(&[("nap", "{}", "1", *took), (more, "{}", "1", *took)]));
+        let mut first = tape(&[("nap", "{}", "1", times[0])]);
+        tapes.by_ref().skip(1).for_each(|it| first.repeat(&it));
+        first
+    };
+    let [steady, slow] = [1_000, 3_000].map(|from| (from..from + 5).collect::<Vec<_>>());
+    let found = |left: &[u64], right: &[u64]| {
+        let both = [repeated(left, "only-repeated"), repeated(right, "only-repeated")];
+        let diff = DiffedTapes::compare(both, Vec::new(), &|_, _| true).unwrap().unwrap();
+        rendered(&diff, ["a", "b"], DiffForm::Text)
+    };
+    let told = found(&steady, &slow);
+    assert!(told.contains("t slower tools/call nap: 1.0 ms -> 3.0 ms (median of 5 and 5 calls)"), "{told}");
+    assert!(told.contains("1 call is the same, 0 differ"), "{told}");
+    assert!(!found(&steady, &slow[..4]).contains("slower"), "four are too few");
+}
+
+#[test]
 fn render_makes_nothing_of_what_a_server_says() {
     let left = [("sum", "{}", r#""plain""#, 9)];
     let right = [("sum", "{}", r#""<script>alert(1)</script>```\u001b[2J""#, 9)];
