@@ -110,6 +110,32 @@ fn import_of_several_files_goes_on_behind_a_bad_one() {
     assert_eq!(Tape::read(&dir.path().join("mcpsnoop-stdio.tape.jsonl")).unwrap().envelopes.len(), 9);
 }
 
+#[test]
+fn har_brings_the_headers_back() {
+    let dir = TempDir::new().unwrap();
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/everything-legacy-http.tape.jsonl");
+    let [har, tape] = ["a.har", "a.tape.jsonl"].map(|name| dir.path().join(name).to_str().unwrap().to_owned());
+    let made = tapline(&["tape", "export", recorded.to_str().unwrap(), "--format", "har", "--out", &har]);
+    assert!(made.status.success(), "{made:?}");
+    // A secret that another program left there does not come to stand on a tape.
+    let text = std::fs::read_to_string(&har).unwrap();
+    let header = r#"{"name":"authorization","value":"Bearer hunter2hunter2"},{"name":":path","value":"/mcp"},"#;
+    let at = text.find(r#""headers":["#).or_else(|| text.find(r#""headers": ["#)).unwrap();
+    let at = at + text[at..].find('[').unwrap() + 1;
+    std::fs::write(&har, format!("{}{header}{}", &text[..at], &text[at..])).unwrap();
+    assert!(tapline(&["tape", "import", &har, "--out", &tape]).status.success());
+    let imported = std::fs::read_to_string(&tape).unwrap();
+    assert!(imported.contains("\"authorization\"") && !imported.contains("hunter2"), "{imported}");
+    let of_requests = |path: &Path| -> Vec<_> {
+        let envelopes = Tape::read(path).unwrap().envelopes;
+        let asked = envelopes.iter().filter(|it| it.direction == Direction::ToServer && it.message.method().is_some());
+        asked.map(|it| (it.method().unwrap().to_owned(), it.transport.headers.clone().unwrap())).collect()
+    };
+    let [once, again] = [recorded.as_path(), Path::new(&tape)].map(of_requests);
+    assert!(once.len() > 3, "{once:?}");
+    assert_eq!(once[1..], again[1..]);
+}
+
 /// YAML that was cut between two lines is YAML still.
 #[test]
 fn import_says_of_a_transcript_that_it_may_be_cut() {

@@ -1,6 +1,7 @@
 //! HTTP Archives (1.2), as browsers, proxies and `tapline tape export` write them.
 
 use base64::Engine as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::builder::{ImportBuilder, ImportedMessage, ImportedTape, moment};
@@ -32,8 +33,11 @@ fn add(entry: &Value, tape: &mut ImportBuilder, started: Timestamp) {
         return tape.end(session, begun);
     }
     let sent = entry["request"]["postData"]["text"].as_str().unwrap_or_default();
+    let [asked, answered] = ["request", "response"].map(|side| headers(&entry[side]));
     let mut push = |direction, via, at, status, raw: Vec<u8>| {
-        tape.push_with(direction, via, raw, ImportedMessage { at, status, session, ..ImportedMessage::default() });
+        let headers = if direction == Direction::ToServer { asked.clone() } else { answered.clone() };
+        let facts = ImportedMessage { at, status, session, headers, ..ImportedMessage::default() };
+        tape.push_with(direction, via, raw, facts);
     };
     push(Direction::ToServer, Via::Http, begun, None, sent.as_bytes().to_vec());
     let took = (entry["time"].as_f64().unwrap_or_default().max(0.0) * 1000.0) as u64;
@@ -58,6 +62,19 @@ fn session(entry: &Value) -> &str {
         return name;
     }
     named_session(&entry["request"]).or_else(|| named_session(&entry["response"])).unwrap_or_default()
+}
+
+/// The headers of a request or a response; those that HTTP/2 begins with a colon are none.
+fn headers(side: &Value) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for header in side["headers"].as_array().into_iter().flatten() {
+        let name = header["name"].as_str().and_then(|it| it.parse::<HeaderName>().ok());
+        let value = header["value"].as_str().and_then(|it| HeaderValue::from_str(it).ok());
+        if let Some((name, value)) = name.zip(value) {
+            headers.append(name, value);
+        }
+    }
+    (!headers.is_empty()).then_some(headers)
 }
 
 fn named_session(side: &Value) -> Option<&str> {
