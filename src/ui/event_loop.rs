@@ -18,6 +18,8 @@ use crate::event::{Command, Event, FeedReader, TapeForm, Timestamp};
 
 /// At most this often is the screen drawn while events pour in.
 const FRAME: Duration = Duration::from_millis(33);
+/// So long after something happens is it drawn: what comes right behind it is in the same picture, and on its way meanwhile.
+const SETTLES: Duration = Duration::from_millis(4);
 /// At most this often is the screen drawn while keys pour in.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 /// So long are events read before keys are looked at again.
@@ -40,13 +42,15 @@ pub struct ScreenIo<'a, B: Backend> {
 /// Where the terminal cannot be drawn to.
 pub fn run<B: Backend>(screen: ScreenIo<'_, B>) -> io::Result<Exit> {
     let model = Model::new(screen.settings.clone(), Timestamp::now());
-    ScreenLoop { screen, model, drawn: None, dirty: true, urgent: false, behind: false }.run()
+    ScreenLoop { screen, model, drawn: None, news: None, dirty: true, urgent: false, behind: false }.run()
 }
 
 struct ScreenLoop<'a, B: Backend> {
     screen: ScreenIo<'a, B>,
     model: Model,
     drawn: Option<Instant>,
+    /// When the first event came that is not drawn yet.
+    news: Option<Instant>,
     /// The screen is not what the model is.
     dirty: bool,
     /// A key waits for its answer.
@@ -122,8 +126,12 @@ impl<B: Backend> ScreenLoop<'_, B> {
 
     /// How long until the screen may be drawn again.
     fn until_next_frame(&self) -> Duration {
-        let frame = if self.urgent { KEY_FRAME } else { FRAME };
-        self.drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()))
+        let Some(drawn) = self.drawn else { return Duration::ZERO };
+        if self.urgent {
+            return KEY_FRAME.saturating_sub(drawn.elapsed());
+        }
+        let settled = self.news.map_or(Duration::ZERO, |news| SETTLES.saturating_sub(news.elapsed()));
+        FRAME.saturating_sub(drawn.elapsed()).max(settled)
     }
 
     /// Sleeps until there is something to do. After a drawing that is not before the next frame is due, however many
@@ -155,7 +163,12 @@ impl<B: Backend> ScreenLoop<'_, B> {
     }
 
     fn change(&mut self, change: Change) -> io::Result<Option<Exit>> {
-        self.urgent |= matches!(change, Change::Input(_));
+        match change {
+            Change::Input(_) => self.urgent = true,
+            // What changed nothing to be seen was never drawn.
+            _ if self.news.is_none_or(|news| news.elapsed() > FRAME) => self.news = Some(Instant::now()),
+            _ => {}
+        }
         if matches!(change, Change::Input(ScreenInput::Resized)) {
             self.screen.host.resized();
             // It may have been another size for a moment, and the terminal has cut off what it had no room for.
@@ -264,7 +277,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
         let mut pictures = Vec::new();
         self.screen.terminal.draw(|frame| pictures = view::draw(model, frame)).map_err(other)?;
         self.drawn = Some(Instant::now());
-        (self.dirty, self.urgent) = (false, false);
+        (self.dirty, self.urgent, self.news) = (false, false, None);
         if self.screen.host.show_pictures(model.graphics(), &pictures)? == PicturesDrawn::Stale {
             self.forget_drawing()?;
         }
