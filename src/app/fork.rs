@@ -38,9 +38,9 @@ pub(crate) struct Branch {
     outcome: BranchOutcome,
 }
 
-/// Begins a session, plays the tape in it to the message, leaves it open, and says what a client needs that is to go on with it. Of a tape with several sessions it is the one that the
-/// message belongs to; what the clients of the others had said until then is played as well, by clients of their own, since their server
-/// may be one for all, and those leave when the session is handed over.
+/// Begins a session, plays the tape in it to the message, leaves it open, and says what a client needs that is to go on with it. Of a tape
+/// with several sessions it is the one that the message belongs to; what the clients of the others had said until then is played as well,
+/// by clients of their own, since their server may be one for all, and those leave when the session is handed over.
 ///
 /// # Errors
 /// Where the server cannot be started.
